@@ -1,0 +1,48 @@
+# The README's commands. Everything happens in .venv, from pinned versions.
+PYTHON ?= python3
+BIN := .venv/bin
+# Linted through the package, so that imports resolve as users see them.
+CODE := src/memstream/__init__.py $(foreach part,events projections evolution services,src/memstream/$(part)/)
+
+.PHONY: setup demo test check format lock bench clean
+
+setup: .venv/ready
+
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch .venv/ready
+
+demo: setup
+	$(BIN)/memstream demo
+
+test: setup
+	$(BIN)/pytest
+
+check: setup
+	$(BIN)/ruff format --check $(CODE) tests/
+	$(BIN)/ruff check $(CODE) tests/
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff format $(CODE) tests/
+	$(BIN)/ruff check --fix $(CODE) tests/
+
+# Renews the pins: versions alone, no addresses.
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --upgrade pip
+	.venv-lock/bin/python -m pip install --quiet '.[all]' --group dev
+	.venv-lock/bin/python -m pip freeze --exclude memstream --exclude-editable > requirements.lock
+	rm -rf .venv-lock
+
+bench: setup
+	$(BIN)/python tests/benchmarks/startup.py
+	$(BIN)/python tests/benchmarks/append.py
+	$(BIN)/python tests/benchmarks/memorize.py
+
+clean:
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,182 @@
+"""Writing to the log: one event, or an atomic batch of up to 1,000 (NATS ADR-50).
+
+An append is acknowledged only once the server has it on disk. Every event's id is its ``Nats-Msg-Id``, so a
+repeated append changes nothing: inside the server's duplicate window the server says so, after it the log is
+searched from the time that the ids themselves carry.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, cast
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError, NoRespondersError
+
+from .errors import InvalidEvent, LogUnavailable, MemstreamError, StorageFull, TooLarge
+from .ids import new_id, time_of
+from .reading import find_positions
+from .stream import DUPLICATE_WINDOW_SECONDS
+from .types import Event
+
+MAX_BATCH = 1_000
+# What the server counts against its payload limit beside the body.
+_HEADER_ROOM = 1_024
+_DUPLICATE_IN_BATCH = 10201
+_STORAGE_FULL = {10023, 10047, 10077}
+# The window is checked a little early, so that a slow clock cannot let a duplicate through.
+_WINDOW = timedelta(seconds=DUPLICATE_WINDOW_SECONDS * 0.75)
+_RETRY_SECONDS = 0.2
+
+
+class Appended(NamedTuple):
+    """Where an event is in the log; ``duplicate`` when it had been there before this call."""
+
+    id: str
+    position: int
+    duplicate: bool = False
+
+
+class _Message(NamedTuple):
+    """An event as it goes over the wire, encoded once."""
+
+    event: Event
+    subject: str
+    body: bytes
+
+
+class ServerRefusedError(MemstreamError):
+    """The server refused a message; ``code`` is its JetStream error code."""
+
+    def __init__(self, code: int, description: str) -> None:
+        super().__init__(f"the server refused to append: {description} (JetStream error {code})")
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Appender:
+    """Appends to the stream behind ``nc``; repeats an unanswered append until ``timeout`` seconds have passed."""
+
+    nc: Client
+    timeout: float = 10.0
+
+    async def append(self, events: Sequence[Event]) -> list[Appended]:
+        """Append up to 1,000 events, all or none; the results are in their order."""
+        if not events:
+            return []
+        if len(events) > MAX_BATCH:
+            raise TooLarge(
+                f"{len(events)} events in one atomic batch, over {MAX_BATCH}: append fewer, "
+                "or pass split=True to give up atomicity across batches"
+            )
+        messages = self._encode(events)
+        known = await self._already_there(events)
+        deadline = asyncio.get_running_loop().time() + self.timeout
+        while missing := [message for message in messages if message.event.id not in known]:
+            try:
+                known |= {done.id: done for done in await self._publish(missing)}
+            except ServerRefusedError as error:
+                known |= await self._resolve_refusal(error, [message.event for message in missing])
+            except (NatsError, TimeoutError, OSError) as error:
+                await self._before_retry(error, deadline)
+        return [known[event.id] for event in events]
+
+    async def _publish(self, messages: Sequence[_Message]) -> list[Appended]:
+        if len(messages) == 1:
+            ack = await self._request(messages[0], {"Nats-Msg-Id": messages[0].event.id})
+            duplicate = bool(ack.get("duplicate"))
+            return [Appended(messages[0].event.id, int(cast("int", ack["seq"])), duplicate)]
+        batch, last = new_id(), len(messages)
+        for sequence, message in enumerate(messages[:-1], start=1):
+            headers = _batch_headers(message, batch, sequence)
+            await self.nc.publish(message.subject, message.body, headers=headers)
+        commit = _batch_headers(messages[-1], batch, last) | {"Nats-Batch-Commit": "1"}
+        ack = await self._request(messages[-1], commit)
+        first = int(cast("int", ack["seq"])) - last + 1
+        return [Appended(message.event.id, first + offset) for offset, message in enumerate(messages)]
+
+    async def _request(self, message: _Message, headers: dict[str, str]) -> dict[str, object]:
+        timeout = min(5.0, self.timeout)
+        reply = await self.nc.request(message.subject, message.body, timeout=timeout, headers=headers)
+        ack: dict[str, object] = json.loads(reply.data)
+        if "error" in ack:
+            error = cast("dict[str, object]", ack["error"])
+            raise ServerRefusedError(int(cast("int", error.get("err_code", 0))), str(error.get("description", "")))
+        return ack
+
+    async def _already_there(self, events: Sequence[Event]) -> dict[str, Appended]:
+        """Look up the events that the server may have forgotten: those older than its duplicate window."""
+        horizon = datetime.now(UTC) - _WINDOW
+        old = [event for event in events if (born(event) or _EPOCH) < horizon]
+        return await self._lookup(old) if old else {}
+
+    async def _lookup(self, events: Sequence[Event]) -> dict[str, Appended]:
+        since = min((born(event) or _EPOCH for event in events), default=_EPOCH)
+        found = await find_positions(
+            self.nc.jetstream(timeout=self.timeout),
+            {event.subject for event in events},
+            {event.id for event in events},
+            since=since - timedelta(seconds=DUPLICATE_WINDOW_SECONDS),
+        )
+        return {identifier: Appended(identifier, position, duplicate=True) for identifier, position in found.items()}
+
+    async def _resolve_refusal(self, error: ServerRefusedError, events: Sequence[Event]) -> dict[str, Appended]:
+        """Accept a refused batch whose duplicates are in the log; anything else is an error."""
+        if error.code in _STORAGE_FULL or "no space" in str(error) or "insufficient" in str(error):
+            raise StorageFull(
+                f"the log's disk or quota is full, nothing was appended: {error}. Free space and repeat the call"
+            ) from error
+        if error.code != _DUPLICATE_IN_BATCH:
+            raise error
+        found = await self._lookup(events)
+        if not found:
+            raise error
+        return found
+
+    async def _before_retry(self, error: Exception, deadline: float) -> None:
+        if isinstance(error, MaxPayloadError):
+            raise TooLarge(f"an event is over the server's payload limit of {self.nc.max_payload} bytes") from error
+        if asyncio.get_running_loop().time() + _RETRY_SECONDS > deadline:
+            reason = (
+                "no stream listens" if isinstance(error, NoRespondersError) else (str(error) or type(error).__name__)
+            )
+            raise LogUnavailable(
+                f"the log did not acknowledge within {self.timeout:g} s ({reason}); "
+                "it is safe to append the same events again"
+            ) from error
+        await asyncio.sleep(_RETRY_SECONDS)
+
+    def _encode(self, events: Sequence[Event]) -> list[_Message]:
+        if len({event.id for event in events}) != len(events):
+            raise InvalidEvent("two events of one batch have the same id; give each its own")
+        limit = (self.nc.max_payload or 1_048_576) - _HEADER_ROOM
+        messages = [_Message(event, event.subject, event.encode()) for event in events]
+        for event, _, body in messages:
+            if len(body) > limit:
+                raise TooLarge(
+                    f"event {event.type} {event.id} has {len(body):,} bytes, over {limit:,}: "
+                    "put large content into the object store and its digest into the event"
+                )
+        return messages
+
+
+def _batch_headers(message: _Message, batch: str, sequence: int) -> dict[str, str]:
+    return {
+        "Nats-Msg-Id": message.event.id,
+        "Nats-Batch-Id": batch,
+        "Nats-Batch-Sequence": str(sequence),
+    }
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def born(event: Event) -> datetime | None:
+    """Return the earliest time at which the event can have been appended, as its ids tell; None when they don't."""
+    for identifier in (event.id, event.causation, event.correlation):
+        if (moment := time_of(identifier)) is not None:
+            return moment
+    return None

@@ -1,0 +1,75 @@
+"""Every error that memstream raises on purpose.
+
+    MemstreamError
+    ├── InvalidInput            the caller's mistake; nothing was written
+    │   ├── InvalidScope        a tenant or user that can name nobody
+    │   ├── InvalidEvent        bytes that are not an event of ours
+    │   ├── TooLarge            a resource, an event or a batch over its limit
+    │   ├── NotServed           feedback for ids that a retrieval did not return
+    │   └── ModelRequired       asked for something that needs a language model
+    ├── NotFound                no such id in this scope
+    ├── Unavailable             try again later; the same call is safe to repeat
+    │   ├── LogUnavailable      the NATS server does not answer
+    │   ├── StorageFull         the disk or the stream's quota is full
+    │   └── DataDirectoryInUse  another process owns the data directory
+    ├── ProcessingFailed        accepted and kept in the log, but extraction gave up on it
+    └── LogIntegrityError       the log lost data, was replaced, or could drop history
+
+Each message says what was wrong, where, and the way out.
+"""
+
+
+class MemstreamError(Exception):
+    """Base of all errors that memstream raises on purpose."""
+
+
+class InvalidInput(MemstreamError):
+    """The caller's mistake; nothing was written."""
+
+
+class InvalidScope(InvalidInput):
+    """A tenant or user that can name nobody."""
+
+
+class InvalidEvent(InvalidInput):
+    """Bytes that are not an event of ours, or an event that contradicts what came before."""
+
+
+class TooLarge(InvalidInput):
+    """A resource, an event or a batch over its limit."""
+
+
+class NotServed(InvalidInput):
+    """Feedback for ids that the retrieval did not return."""
+
+
+class ModelRequired(InvalidInput):
+    """Asked for something that needs a language model, and none is configured."""
+
+
+class NotFound(MemstreamError):
+    """No such id in this scope."""
+
+
+class Unavailable(MemstreamError):
+    """Not now; the same call is safe to repeat."""
+
+
+class LogUnavailable(Unavailable):
+    """The NATS server does not answer."""
+
+
+class StorageFull(Unavailable):
+    """The disk or the stream's quota is full; nothing of the call was kept."""
+
+
+class DataDirectoryInUse(Unavailable):
+    """Another process owns the data directory."""
+
+
+class ProcessingFailed(MemstreamError):
+    """The input is safe in the log, but extraction gave up on it."""
+
+
+class LogIntegrityError(MemstreamError):
+    """The log lost data, was replaced, or is configured so that it could drop history."""

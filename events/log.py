@@ -1,0 +1,159 @@
+"""The event log: append one or many, read from a position, read one user, follow live.
+
+The only door to the stream. Positions are stream sequences: they rise, and may have holes where a user's events
+were erased.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.errors import APIError
+
+from .appending import MAX_BATCH, Appended, Appender
+from .connection import connect
+from .errors import LogUnavailable
+from .objects import ResourceStore
+from .reading import Stored, follow, read
+from .stream import STREAM, LogState, ensure_stream, stream_state
+from .subjects import ROOT, Scope, parse_subject, subject_of, user_subjects
+from .types import EVENT_TYPES, Event
+
+# Batches in flight while the next ones are encoded: the server syncs one while we write another.
+_PIPELINE = 4
+
+
+class EventLog:
+    """The log behind one NATS connection. Open it with ``EventLog.open``; it is an async context manager."""
+
+    def __init__(self, nc: Client, state: LogState, *, timeout: float = 10.0, owns_connection: bool = False) -> None:
+        self.nc = nc
+        self.log_id = state.log_id
+        self._appender = Appender(nc, timeout)
+        self._owns_connection = owns_connection
+        self.resources = ResourceStore(nc)
+
+    @classmethod
+    async def open(cls, server: str | Client, *, replicas: int = 1, timeout: float = 10.0) -> Self:
+        """Connect to ``server`` (URL or an open client), create the stream if need be, and check it.
+
+        Raises LogUnavailable when nobody answers, LogIntegrityError when the stream could drop history.
+        """
+        nc = await connect(server, timeout=min(timeout, 5.0)) if isinstance(server, str) else server
+        state = await ensure_stream(nc.jetstream(timeout=timeout), replicas=replicas)
+        return cls(nc, state, timeout=timeout, owns_connection=isinstance(server, str))
+
+    async def append(self, event: Event) -> Appended:
+        """Append one event; acknowledged means on disk. A repeated append returns the original position.
+
+        Raises TooLarge, StorageFull, or LogUnavailable (then it is safe to repeat the call).
+        """
+        return (await self._appender.append([event]))[0]
+
+    async def append_many(self, events: Sequence[Event], *, split: bool = False) -> list[Appended]:
+        """Append up to 1,000 events atomically, all or none; results are in the order of ``events``.
+
+        ``split=True`` accepts any number and appends them as a pipeline of atomic batches: each batch is all or
+        none, and after an error a repeated call appends what is missing.
+        """
+        if len(events) <= MAX_BATCH or not split:
+            return await self._appender.append(events)
+        return await self._append_pipelined(events)
+
+    async def _append_pipelined(self, events: Sequence[Event]) -> list[Appended]:
+        results: list[Appended] = []
+        flight: deque[asyncio.Task[list[Appended]]] = deque()
+        try:
+            for start in range(0, len(events), MAX_BATCH):
+                if len(flight) == _PIPELINE:
+                    results += await flight.popleft()
+                flight.append(asyncio.create_task(self._appender.append(events[start : start + MAX_BATCH])))
+                # Let the batch reach the socket before the next one, so that batches keep their order.
+                await asyncio.sleep(0)
+            while flight:
+                results += await flight.popleft()
+        finally:
+            for task in flight:
+                task.cancel()
+            await asyncio.gather(*flight, return_exceptions=True)
+        return results
+
+    async def read(
+        self,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        scope: Scope | None = None,
+        types: Iterable[str] | None = None,
+    ) -> AsyncIterator[Event]:
+        """Yield the events behind position ``after`` in order, up to ``until`` or the present end, then stop.
+
+        ``scope`` reads one user alone; ``types`` only those event types. Raises InvalidEvent at a message that
+        is not an event of ours: a reader that wants to go on uses ``read_stored``.
+        """
+        async for stored in self.read_stored(after=after, until=until, scope=scope, types=types):
+            yield stored.decode()
+
+    async def read_stored(
+        self,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        scope: Scope | None = None,
+        types: Iterable[str] | None = None,
+    ) -> AsyncIterator[Stored]:
+        """Like ``read``, without decoding: for readers that decide themselves what to do with a bad message."""
+        end = (await self.state()).last_position if until is None else until
+        if end <= after:
+            return
+        async for stored in read(self.nc, after=after, until=end, subjects=_filter(scope, types)):
+            yield stored
+
+    async def follow(
+        self, *, after: int = 0, scope: Scope | None = None, types: Iterable[str] | None = None
+    ) -> AsyncIterator[Stored]:
+        """Yield everything behind ``after``, then each new message as it is appended, until closed."""
+        async for stored in follow(self.nc, after=after, subjects=_filter(scope, types)):
+            yield stored
+
+    async def state(self) -> LogState:
+        """Return identity, ends and size of the log; raise LogUnavailable when the server does not answer."""
+        return await stream_state(self.nc.jetstream(timeout=5))
+
+    async def counts(self, scope: Scope | None = None) -> dict[str, int]:
+        """Count the events by type, of everybody or of one user."""
+        filter_ = user_subjects(scope) if scope else f"{ROOT}.>"
+        try:
+            info = await self.nc.jetstream(timeout=5).stream_info(STREAM, subjects_filter=filter_)
+        except (NatsError, APIError, TimeoutError) as error:
+            raise LogUnavailable(f"the log does not answer: {error!r}") from error
+        counts = dict.fromkeys(EVENT_TYPES, 0)
+        for subject, number in (info.state.subjects or {}).items():
+            _, event_type = parse_subject(subject)
+            counts[event_type] = counts.get(event_type, 0) + number
+        return {name: number for name, number in counts.items() if number}
+
+    async def close(self) -> None:
+        """Close the connection if this log opened it."""
+        if self._owns_connection and not self.nc.is_closed:
+            await self.nc.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _filter(scope: Scope | None, types: Iterable[str] | None) -> list[str]:
+    if types is None:
+        return [user_subjects(scope) if scope else f"{ROOT}.>"]
+    if scope is None:
+        return [f"{ROOT}.*.*.{name}" for name in types]
+    return [subject_of(scope, name) for name in types]

@@ -1,0 +1,109 @@
+"""The object store: resource bytes, addressed by their SHA-256 within the user that owns them.
+
+Streamed in chunks both ways, never whole in memory. Two users with the same bytes have an object each, so that
+erasing one never touches the other and nobody learns what others hold.
+"""
+
+import asyncio
+import hashlib
+import io
+from typing import BinaryIO, NamedTuple, cast
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import ObjectStoreConfig, StorageType
+from nats.js.errors import APIError, BucketNotFoundError, NotFoundError, ObjectNotFoundError
+from nats.js.object_store import ObjectStore
+
+from .errors import LogIntegrityError, LogUnavailable, NotFound, StorageFull
+from .subjects import Scope
+
+BUCKET = "memstream-resources"
+_CHUNK = 128 * 1024
+
+
+class StoredObject(NamedTuple):
+    """What was stored: the SHA-256 in hex and the size in bytes."""
+
+    digest: str
+    size: int
+
+
+def digest_of(content: BinaryIO) -> StoredObject:
+    """Hash a seekable file from its start, in chunks, and rewind it."""
+    content.seek(0)
+    hasher, size = hashlib.sha256(), 0
+    while chunk := content.read(_CHUNK):
+        hasher.update(chunk)
+        size += len(chunk)
+    content.seek(0)
+    return StoredObject(hasher.hexdigest(), size)
+
+
+class ResourceStore:
+    """The bucket of resource bytes."""
+
+    def __init__(self, nc: Client) -> None:
+        self._nc = nc
+        self._bucket: ObjectStore | None = None
+
+    async def put(self, scope: Scope, content: BinaryIO) -> StoredObject:
+        """Store the bytes of a seekable binary file; bytes that are there already are not written again.
+
+        Raises StorageFull or LogUnavailable; then nothing is left behind.
+        """
+        done = await asyncio.to_thread(digest_of, content)
+        name = _name(scope, done.digest)
+        try:
+            bucket = await self._open()
+            if await _present(bucket, name):
+                return done
+            await bucket.put(name, cast("io.BufferedIOBase", content))
+        except APIError as error:
+            raise StorageFull(
+                f"the object store refused {done.size:,} bytes ({error.description}); nothing was kept. "
+                "Free space and repeat the call"
+            ) from error
+        except (NatsError, TimeoutError, OSError) as error:
+            raise LogUnavailable(f"the object store does not answer: {error!r}; repeat the call") from error
+        return done
+
+    async def get(self, scope: Scope, digest: str, into: BinaryIO) -> None:
+        """Write the bytes with this digest into a binary file, chunk by chunk.
+
+        Raises NotFound when this user has no such bytes, LogIntegrityError when they don't match the digest.
+        """
+        try:
+            bucket = await self._open()
+            await bucket.get(_name(scope, digest), writeinto=cast("io.BufferedIOBase", into))
+        except (ObjectNotFoundError, NotFoundError) as error:
+            raise NotFound(f"no resource bytes with digest {digest!r} in this scope") from error
+        except (NatsError, APIError, TimeoutError) as error:
+            raise LogUnavailable(f"the object store does not answer: {error!r}") from error
+        into.flush()
+        into.seek(0)
+        found = await asyncio.to_thread(digest_of, into)
+        if found.digest != digest:
+            raise LogIntegrityError(f"stored bytes of {digest} hash to {found.digest}: the object store is damaged")
+
+    async def _open(self) -> ObjectStore:
+        if self._bucket is None:
+            js = self._nc.jetstream(timeout=10)
+            try:
+                self._bucket = await js.object_store(BUCKET)
+            except (BucketNotFoundError, NotFoundError):
+                config = ObjectStoreConfig(bucket=BUCKET, storage=StorageType.FILE)
+                self._bucket = await js.create_object_store(BUCKET, config=config)
+        return self._bucket
+
+
+async def _present(bucket: ObjectStore, name: str) -> bool:
+    try:
+        await bucket.get_info(name)
+    except (ObjectNotFoundError, NotFoundError):
+        return False
+    return True
+
+
+def _name(scope: Scope, digest: str) -> str:
+    return f"{scope.key}/{digest}"

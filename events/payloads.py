@@ -1,0 +1,317 @@
+"""What each event says: one frozen model for the ``data`` of every event type.
+
+These models are the contract. A released version never changes; a new meaning gets a new version and an
+upcaster (see ``upcast``).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+Layer = Literal["category", "item", "resource"]
+VectorLayer = Literal["category", "item", "segment", "query"]
+Modality = Literal["conversation", "document", "image", "audio", "video"]
+Kind = Literal["profile", "event", "knowledge", "behavior", "skill", "tool"]
+Method = Literal["rag", "llm"]
+SpanUnit = Literal["message", "character", "page", "second"]
+
+Identifier = Annotated[str, Field(min_length=1, max_length=1024)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Frozen(BaseModel):
+    """A value: immutable, and strict about fields that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Span(Frozen):
+    """A half-open range ``[start, end)`` of a resource, counted in ``unit``."""
+
+    unit: SpanUnit
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=0)]
+
+
+class Usage(Frozen):
+    """What a step cost: the model that was asked (None: local rules), tokens in and out, seconds."""
+
+    model: str | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+    seconds: float = 0.0
+
+
+class Segment(Frozen):
+    """A part of a resource that is read as one piece."""
+
+    id: Identifier
+    index: Annotated[int, Field(ge=0)]
+    span: Span
+    text: str
+    message_ids: tuple[str, ...] = ()
+    speakers: tuple[str, ...] = ()
+    time: AwareDatetime | None = None
+
+
+class Source(Frozen):
+    """Where a statement was made: the span of a segment of a resource, and the messages in it."""
+
+    resource_id: Identifier
+    segment_id: Identifier
+    span: Span
+    message_ids: tuple[str, ...] = ()
+    time: AwareDatetime | None = None
+
+
+class ExtractedItem(Frozen):
+    """One self-contained statement. ``context`` is what full text may see beside the statement itself."""
+
+    id: Identifier
+    kind: Kind
+    text: Annotated[str, Field(min_length=1)]
+    context: str = ""
+    speaker: str | None = None
+    happened: AwareDatetime | None = None
+    categories: tuple[Identifier, ...]
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+
+
+class Skipped(Frozen):
+    """A passage that gave no item, and why: nothing is dropped without saying so."""
+
+    span: Span
+    reason: Literal["small talk", "echo of recalled memory", "no statement"]
+    item_id: str | None = None
+
+
+class ResourceIngestedData(Frozen):
+    """Raw input is in the object store under its digest."""
+
+    resource_id: Identifier
+    digest: Digest
+    size: Annotated[int, Field(ge=0)]
+    modality: Modality
+    media_type: str
+    name: str
+
+
+class ResourceDescribedData(Frozen):
+    """What preprocessing made of a resource; long ones come in ``parts``."""
+
+    resource_id: Identifier
+    part: int = 0
+    parts: Annotated[int, Field(ge=1)] = 1
+    segments: tuple[Segment, ...]
+    describer: str
+
+
+class ItemsExtractedData(Frozen):
+    """The statements found in one resource, possibly none."""
+
+    resource_id: Identifier
+    part: int = 0
+    parts: Annotated[int, Field(ge=1)] = 1
+    items: tuple[ExtractedItem, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    extractor: str
+    prompt_version: str | None = None
+    usage: Usage = Usage()
+
+
+class ExtractionFailedData(Frozen):
+    """An attempt to describe or extract a resource failed; ``parked`` when no further one is made."""
+
+    resource_id: Identifier
+    stage: Literal["describe", "extract"]
+    reason: str
+    attempt: Annotated[int, Field(ge=1)]
+    parked: bool
+
+
+class ItemReinforcedData(Frozen):
+    """A known statement gained a source."""
+
+    item_id: Identifier
+    source: Source
+
+
+class ItemSupersededData(Frozen):
+    """A newer statement took the place of an older one, which keeps its place in history."""
+
+    item_id: Identifier
+    by: Identifier
+    reason: str
+
+
+class ItemRevisedData(Frozen):
+    """The wording of an item changed; its sources and id stay."""
+
+    item_id: Identifier
+    text: Annotated[str, Field(min_length=1)]
+    context: str = ""
+    reason: str
+
+
+class ItemForgottenData(Frozen):
+    """An item is no longer to be recalled."""
+
+    item_id: Identifier
+    reason: str
+
+
+class CategoryCreatedData(Frozen):
+    """A new theme."""
+
+    category_id: Identifier
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    description: str
+    origin: Literal["default", "extraction", "evolution", "user"]
+
+
+class CategorySummarizedData(Frozen):
+    """A new version of a category's file; it covers the log up to position ``covers``."""
+
+    category_id: Identifier
+    text: str
+    citations: tuple[Identifier, ...]
+    covers: Annotated[int, Field(ge=0)]
+    summarizer: str
+    prompt_version: str | None = None
+    usage: Usage = Usage()
+
+
+class Refiling(Frozen):
+    """One item moved: out of ``source`` (None: nowhere) into ``target`` (None: nowhere)."""
+
+    item_id: Identifier
+    source: Identifier | None = None
+    target: Identifier | None = None
+
+
+class ItemsRefiledData(Frozen):
+    """Items changed their categories."""
+
+    moves: Annotated[tuple[Refiling, ...], Field(min_length=1)]
+    reason: str
+
+
+class CategoryDraft(Frozen):
+    """A category that an evolution step makes, with the items that it holds."""
+
+    category_id: Identifier
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    description: str
+    items: tuple[Identifier, ...] = ()
+
+
+class CategoriesMergedData(Frozen):
+    """Several categories became one."""
+
+    step_id: Identifier
+    sources: Annotated[tuple[Identifier, ...], Field(min_length=1)]
+    target: CategoryDraft
+    reason: str
+
+
+class CategorySplitData(Frozen):
+    """One category became several."""
+
+    step_id: Identifier
+    source: Identifier
+    targets: Annotated[tuple[CategoryDraft, ...], Field(min_length=1)]
+    reason: str
+
+
+class EvolutionTrialedData(Frozen):
+    """A proposal was tried on recorded retrievals; the evidence and the verdict."""
+
+    step_id: Identifier
+    kind: Literal["merge", "split", "summarize", "refile", "create", "archive"]
+    proposal: str
+    retrievals: Annotated[int, Field(ge=0)]
+    before: float
+    after: float
+    interval: tuple[float, float]
+    accepted: bool
+    reason: str
+
+
+class EvolutionRevertedData(Frozen):
+    """An evolution step was undone by these moves; ``closed`` categories end, ``reopened`` ones live again."""
+
+    step_id: Identifier
+    moves: tuple[Refiling, ...]
+    closed: tuple[Identifier, ...] = ()
+    reopened: tuple[Identifier, ...] = ()
+    reason: str
+
+
+class Space(Frozen):
+    """An embedding space: vectors of different spaces are never compared."""
+
+    model: Annotated[str, Field(min_length=1)]
+    dimension: Annotated[int, Field(ge=1, le=65_536)]
+
+
+class Embedded(Frozen):
+    """One vector, little-endian float16 in base64; ``dimension`` of the event's space."""
+
+    layer: VectorLayer
+    id: Identifier
+    vector: str
+
+
+class VectorsEmbeddedData(Frozen):
+    """Vectors of one space for statements that are already in the log."""
+
+    space: Space
+    vectors: Annotated[tuple[Embedded, ...], Field(min_length=1)]
+    resource_id: str | None = None
+
+
+class ServedHit(Frozen):
+    """One returned id with its score."""
+
+    id: Identifier
+    score: float
+
+
+class ServedTier(Frozen):
+    """What one tier returned, best first."""
+
+    layer: Layer
+    hits: tuple[ServedHit, ...]
+
+
+class RetrievalServedData(Frozen):
+    """A question and what memory answered, so that use can be studied and recall be run again."""
+
+    retrieval_id: Identifier
+    method: Method
+    original_query: str
+    rewritten_query: str
+    needs_retrieval: bool
+    top_k: int
+    tiers: tuple[ServedTier, ...]
+    sufficient_at: Layer | None = None
+    as_of: Annotated[int, Field(ge=0)]
+    latency_ms: float
+    usage: Usage = Usage()
+
+
+class FeedbackGivenData(Frozen):
+    """How a retrieval's hits fared: used, helpful or wrong ids, and what was missing."""
+
+    retrieval_id: Identifier
+    used: tuple[Identifier, ...] = ()
+    helpful: tuple[Identifier, ...] = ()
+    wrong: tuple[Identifier, ...] = ()
+    missing: str | None = None
+
+
+class UserErasedData(Frozen):
+    """A tombstone: this user's events up to a position were removed."""
+
+    up_to: Annotated[int, Field(ge=0)]
+    reason: str

@@ -1,0 +1,154 @@
+"""Reading the log in order: from a position, one user's part of it, or live for ever.
+
+Built on JetStream's ordered push consumer: it notices gaps by the consumer's own sequence and starts again after
+the last message seen, also across a restart of the server. Positions may have holes where events were erased.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import NamedTuple
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import APIError, NotFoundError
+
+from .errors import InvalidEvent, InvalidScope, LogUnavailable
+from .stream import STREAM
+from .subjects import ROOT, parse_subject
+from .types import Event, decode
+
+_HEARTBEAT_SECONDS = 1.0
+_BUFFER = 4_096
+
+
+class Stored(NamedTuple):
+    """A message as the log holds it, not yet decoded."""
+
+    position: int
+    subject: str
+    body: bytes
+    recorded: datetime
+    pending: int
+    message_id: str = ""
+
+    def decode(self) -> Event:
+        """Parse the event; raise InvalidEvent when it is none or was published under another's subject."""
+        event = decode(self.body)
+        if event.subject != self.subject:
+            raise InvalidEvent(
+                f"the event at position {self.position} claims {event.tenant!r}/{event.user!r} {event.type} "
+                f"but was published to {self.subject!r}"
+            )
+        return event.model_copy(update={"position": self.position, "recorded": self.recorded})
+
+    @property
+    def owner(self) -> str:
+        """The scope key that the subject names; empty when it is not one of ours."""
+        try:
+            return parse_subject(self.subject)[0].key
+        except InvalidScope:
+            return ""
+
+
+@asynccontextmanager
+async def subscription(
+    nc: Client,
+    *,
+    after: int = 0,
+    since: datetime | None = None,
+    subjects: Iterable[str] = (f"{ROOT}.>",),
+    headers_only: bool = False,
+) -> AsyncIterator[tuple["asyncio.Queue[Stored]", int]]:
+    """Open an ordered reader behind ``after``; yields its queue and how many messages wait at the start."""
+    queue: asyncio.Queue[Stored] = asyncio.Queue(_BUFFER)
+
+    async def deliver(message: Msg) -> None:
+        await queue.put(_stored(message))
+
+    names = sorted(subjects)
+    config = ConsumerConfig(
+        ack_policy=AckPolicy.NONE,
+        deliver_policy=DeliverPolicy.BY_START_TIME if since else DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_seq=None if since else after + 1,
+        opt_start_time=since,
+        filter_subjects=names if len(names) > 1 else None,
+        headers_only=headers_only or None,
+    )
+    js = nc.jetstream(timeout=10)
+    try:
+        reader = await js.subscribe(
+            names[0] if len(names) == 1 else "",
+            stream=STREAM,
+            cb=deliver,
+            ordered_consumer=True,
+            idle_heartbeat=_HEARTBEAT_SECONDS,
+            config=config,
+        )
+        info = await reader.consumer_info()
+        waiting = (info.num_pending or 0) + (info.delivered.consumer_seq if info.delivered else 0)
+    except (NatsError, APIError, TimeoutError) as error:
+        raise LogUnavailable(f"the log cannot be read: {error!r}; is the server up?") from error
+    try:
+        yield queue, waiting
+    finally:
+        await _close(reader)
+
+
+async def read(
+    nc: Client, *, after: int = 0, until: int | None = None, subjects: Iterable[str] = (f"{ROOT}.>",)
+) -> AsyncIterator[Stored]:
+    """Yield what the log holds behind ``after``, up to and with ``until`` (default: its present end), then stop."""
+    async with subscription(nc, after=after, subjects=subjects) as (queue, waiting):
+        while waiting:
+            stored = await queue.get()
+            if until is not None and stored.position > until:
+                return
+            yield stored
+            if stored.pending == 0 or stored.position == until:
+                return
+
+
+async def follow(nc: Client, *, after: int = 0, subjects: Iterable[str] = (f"{ROOT}.>",)) -> AsyncIterator[Stored]:
+    """Yield everything behind ``after`` and then whatever is appended, until the iterator is closed."""
+    async with subscription(nc, after=after, subjects=subjects) as (queue, _):
+        while True:
+            yield await queue.get()
+
+
+async def find_positions(js: JetStreamContext, subjects: set[str], ids: set[str], *, since: datetime) -> dict[str, int]:
+    """Return the position of each of ``ids`` that was stored under ``subjects`` at or after ``since``."""
+    found: dict[str, int] = {}
+    client = js._nc  # noqa: SLF001 - nats-py has no public way back from a context to its client
+    async with subscription(client, since=since, subjects=subjects, headers_only=True) as (queue, waiting):
+        while waiting and len(found) < len(ids):
+            stored = await queue.get()
+            if stored.message_id in ids:
+                found.setdefault(stored.message_id, stored.position)
+            if stored.pending == 0:
+                break
+    return found
+
+
+def _stored(message: Msg) -> Stored:
+    meta = message.metadata
+    return Stored(
+        position=meta.sequence.stream,
+        subject=message.subject,
+        body=message.data,
+        recorded=meta.timestamp,
+        pending=meta.num_pending,
+        message_id=(message.headers or {}).get("Nats-Msg-Id", ""),
+    )
+
+
+async def _close(reader: JetStreamContext.PushSubscription) -> None:
+    try:
+        await reader.unsubscribe()
+    except (NatsError, NotFoundError, APIError, TimeoutError, OSError):
+        # The server is away or has dropped the consumer already: both end it.
+        return

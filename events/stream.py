@@ -1,0 +1,115 @@
+"""The stream that holds the log: created by one explicit step, refused when it could drop history."""
+
+import logging
+from datetime import datetime
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
+from nats.js.errors import APIError, NotFoundError
+
+from .errors import LogIntegrityError, LogUnavailable
+from .ids import new_id
+from .payloads import Frozen
+from .subjects import ROOT
+
+STREAM = "memstream"
+DUPLICATE_WINDOW_SECONDS = 120
+_LOG_ID = "memstream.log.id"
+
+logger = logging.getLogger("memstream.events")
+
+
+class LogState(Frozen):
+    """The log as the server sees it: its identity, its ends, its size in messages and bytes."""
+
+    log_id: str
+    first_position: int
+    last_position: int
+    messages: int
+    bytes: int
+    created: datetime | None = None
+
+
+async def ensure_stream(js: JetStreamContext, *, replicas: int = 1) -> LogState:
+    """Create the stream if it is missing, and check the one that is there.
+
+    Raises LogIntegrityError when its configuration could drop history or cannot hold atomic batches.
+    """
+    try:
+        info = await js.stream_info(STREAM)
+    except NotFoundError:
+        info = await js.add_stream(_configuration(replicas))
+    except (NatsError, TimeoutError) as error:
+        raise LogUnavailable(f"JetStream does not answer ({error!r}); is the server started with -js?") from error
+    problems = risks(info.config)
+    if problems:
+        raise LogIntegrityError(
+            f"stream {STREAM!r} is configured so that it would lose history: {'; '.join(problems)}. "
+            f"Correct it with 'nats stream edit {STREAM}', or point memstream at another server"
+        )
+    return state_of(info)
+
+
+async def stream_state(js: JetStreamContext) -> LogState:
+    """Return the present state of the stream; raise LogUnavailable when the server does not answer."""
+    try:
+        return state_of(await js.stream_info(STREAM))
+    except NotFoundError as error:
+        raise LogIntegrityError(f"stream {STREAM!r} is gone from the server; restore it from a backup") from error
+    except (NatsError, APIError, TimeoutError) as error:
+        raise LogUnavailable(f"the log does not answer: {error!r}") from error
+
+
+def risks(config: StreamConfig) -> list[str]:
+    """Name every setting by which the server could drop, hide or reorder events."""
+    limits = {
+        "max_msgs": config.max_msgs,
+        "max_bytes": config.max_bytes,
+        "max_age": config.max_age,
+        "max_msgs_per_subject": config.max_msgs_per_subject,
+    }
+    found = [f"{name}={value}" for name, value in limits.items() if value and value > 0]
+    if config.retention not in (None, RetentionPolicy.LIMITS):
+        found.append(f"retention={config.retention}")
+    if not config.allow_atomic:
+        found.append("allow_atomic=false (needs nats-server 2.12 or newer)")
+    if config.storage == StorageType.MEMORY:
+        found.append("storage=memory")
+    return found
+
+
+def state_of(info: StreamInfo) -> LogState:
+    """Read a stream's description as the state of the log."""
+    return LogState(
+        log_id=(info.config.metadata or {}).get(_LOG_ID, "unmarked"),
+        first_position=info.state.first_seq,
+        last_position=info.state.last_seq,
+        messages=info.state.messages,
+        bytes=info.state.bytes,
+        created=info.created,
+    )
+
+
+def _configuration(replicas: int) -> StreamConfig:
+    return StreamConfig(
+        name=STREAM,
+        description="memstream: the event log; never limit it",
+        subjects=[f"{ROOT}.>"],
+        storage=StorageType.FILE,
+        num_replicas=replicas,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+        allow_atomic=True,
+        allow_direct=True,
+        metadata={_LOG_ID: new_id()},
+    )
+
+
+async def probe(nc: Client) -> bool:
+    """Tell whether the log answers now."""
+    try:
+        await nc.jetstream(timeout=2).stream_info(STREAM)
+    except (NatsError, TimeoutError, OSError):
+        return False
+    return True

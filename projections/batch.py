@@ -1,0 +1,79 @@
+"""Turns a run of stored messages into one set of changes; bad ones are parked, or stop a strict rebuild."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from memstream.events.errors import InvalidEvent, MemstreamError
+from memstream.events.reading import Stored
+from memstream.events.types import Event
+
+from .apply import apply
+from .changes import Changes
+from .ledger import Ledger
+from .loading import load_state
+from .refusal import Refused
+from .state import State, ordering_key, references
+
+
+class RebuildStopped(MemstreamError):
+    """A strict rebuild met an event that cannot be applied."""
+
+
+@dataclass
+class Batch:
+    """A decoded run of messages: the events, and what could not be decoded."""
+
+    position: int
+    events: list[Event] = field(default_factory=list)
+    broken: list[tuple[Stored, str]] = field(default_factory=list)
+    subjects: dict[int, Stored] = field(default_factory=dict)
+
+
+def decode_batch(messages: Sequence[Stored], *, strict: bool = False) -> Batch:
+    """Decode each message by itself, so that a bad one spoils no other."""
+    batch = Batch(messages[-1].position)
+    for stored in messages:
+        try:
+            batch.events.append(stored.decode())
+            batch.subjects[stored.position] = stored
+        except InvalidEvent as error:
+            if strict:
+                raise RebuildStopped(f"position {stored.position} cannot be applied: {error}") from error
+            batch.broken.append((stored, str(error)))
+    return batch
+
+
+def changes_of(ledger: Ledger, batch: Batch, *, strict: bool = False) -> Changes:
+    """Load the working set and apply the batch in order; blocking, for the writer's thread."""
+    state = load_state(ledger, references(batch.events))
+    changes = Changes()
+    for stored, reason in batch.broken:
+        _park(changes, stored, stored.subject.split(".", 3)[-1], "", reason, None)
+    for event in batch.events:
+        _apply_or_park(state, event, batch, changes, strict=strict)
+    return changes
+
+
+def _apply_or_park(state: State, event: Event, batch: Batch, changes: Changes, *, strict: bool) -> None:
+    scope, key = event.scope.key, ordering_key(event)
+    stored = batch.subjects[event.position]
+    if (first := state.parked.get((scope, key))) is not None and not strict:
+        _park(changes, stored, event.type, key, f"waits for position {first}, parked before it", first)
+        return
+    try:
+        changes.extend(apply(state, event))
+    except Refused as error:
+        if strict:
+            raise RebuildStopped(f"position {event.position} ({event.type}) cannot be applied: {error}") from error
+        if _blocks_followers(event):
+            state.parked[scope, key] = event.position
+        _park(changes, stored, event.type, key, str(error), None)
+
+
+def _blocks_followers(event: Event) -> bool:
+    """Tell whether later events of the same key build on this one: feedback, for one, stands alone."""
+    return event.type not in {"feedback.given", "vectors.embedded", "extraction.failed"}
+
+
+def _park(changes: Changes, stored: Stored, kind: str, key: str, reason: str, waits_for: int | None) -> None:
+    changes.add("parked", stored.position, stored.owner, kind, key, reason, waits_for, stored.recorded)

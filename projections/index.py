@@ -1,0 +1,195 @@
+"""The LanceDB index: full text and vectors of the three layers, scoped.
+
+Rows are only appended, each with the position that made it; whether something is live the ledger knows. One table
+holds the texts, one the vectors of each embedding space, so that a new space can be filled beside the old one.
+Written before the ledger commits: rows beyond the ledger's position are what a crash left, and are cut off.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+import lancedb
+import numpy as np
+import pyarrow as pa
+from lancedb.index import FTS, BTree
+from numpy.typing import NDArray
+
+from .changes import IndexedText, IndexedVector
+
+_KEYS: Final = [
+    ("shelf", pa.string()),
+    ("id", pa.string()),
+    ("position", pa.int64()),
+]
+_TEXTS: Final = "texts"
+# Each append is a fragment that every search has to visit; merging them takes a tenth of a second.
+_OPTIMIZE_EVERY: Final = 24
+
+
+class Match(NamedTuple):
+    """A row that matched: its id, the position that made it, and its score (larger is better)."""
+
+    id: str
+    position: int
+    score: float
+
+
+class Index:
+    """The index of one projection. One writer; searches may run beside it."""
+
+    def __init__(self, connection: lancedb.AsyncConnection) -> None:
+        self._connection = connection
+        self._tables: dict[str, lancedb.AsyncTable] = {}
+        self._writes: dict[str, int] = {}
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open or create the index in a directory."""
+        await asyncio.to_thread(path.mkdir, parents=True, exist_ok=True)
+        index = cls(await lancedb.connect_async(str(path)))
+        for name in (await index._connection.list_tables()).tables:
+            index._tables[name] = await index._connection.open_table(name)
+        return index
+
+    async def write(self, texts: Sequence[IndexedText], vectors: Sequence[IndexedVector]) -> None:
+        """Append rows; ``cut`` takes them off again should the ledger not commit."""
+        if texts:
+            table = await self._texts()
+            await table.add(_text_rows(texts))
+            self._writes[_TEXTS] = self._writes.get(_TEXTS, 0) + 1
+        for space in sorted({vector.space for vector in vectors}):
+            rows = [vector for vector in vectors if vector.space == space]
+            name = table_of(space)
+            table = await self._vectors(name, len(rows[0].vector) // 2)
+            await table.add(_vector_rows(rows))
+            self._writes[name] = self._writes.get(name, 0) + 1
+
+    async def cut(self, position: int) -> None:
+        """Remove every row beyond ``position``."""
+        for table in self._tables.values():
+            await table.delete(f"position > {position}")
+
+    async def optimize(self, *, force: bool = False) -> bool:
+        """Merge fragments and bring the indexes up to date where enough was written; tells whether it did."""
+        due = [name for name, writes in self._writes.items() if writes >= _OPTIMIZE_EVERY or (force and writes)]
+        for name in due:
+            await self._tables[name].optimize()
+            self._writes[name] = 0
+        return bool(due)
+
+    async def search_text(self, scope: str, layer: str, query: str, limit: int) -> list[Match]:
+        """Return the best full-text matches (BM25) of one layer of one scope."""
+        words = " ".join(re.findall(r"\w+", query))
+        if _TEXTS not in self._tables or not words:
+            return []
+        found = await (
+            self._tables[_TEXTS]
+            .query()
+            .where(_shelf_is(scope, layer))
+            .nearest_to_text(words, columns=["text"])
+            .select(["id", "position", "_score"])
+            .limit(limit)
+            .to_arrow()
+        )
+        return [Match(row["id"], row["position"], float(row["_score"])) for row in found.to_pylist()]
+
+    async def search_vector(
+        self, scope: str, layer: str, space: str, vector: NDArray[np.float32], limit: int
+    ) -> list[Match]:
+        """Return the nearest vectors of one layer of one scope; the score is the cosine similarity."""
+        table = self._tables.get(table_of(space))
+        if table is None:
+            return []
+        found = await (
+            table.query()
+            .where(_shelf_is(scope, layer))
+            .nearest_to(vector)
+            .distance_type("cosine")
+            .select(["id", "position", "_distance"])
+            .limit(limit)
+            .to_arrow()
+        )
+        return [Match(row["id"], row["position"], 1.0 - float(row["_distance"])) for row in found.to_pylist()]
+
+    async def vectors_of(
+        self, scope: str, layer: str, space: str, ids: Iterable[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the stored vectors of some ids, the newest of each."""
+        table, wanted = self._tables.get(table_of(space)), sorted(set(ids))
+        if table is None or not wanted:
+            return {}
+        listed = ", ".join("'" + identifier.replace("'", "''") + "'" for identifier in wanted)
+        found = await (
+            table.query()
+            .where(f"{_shelf_is(scope, layer)} AND id IN ({listed})")
+            .select(["id", "position", "vector"])
+            .to_arrow()
+        )
+        rows = sorted(found.to_pylist(), key=lambda row: int(row["position"]))
+        return {row["id"]: np.asarray(row["vector"], dtype=np.float32) for row in rows}
+
+    async def count(self) -> dict[str, int]:
+        """Count the rows of each table."""
+        return {name: await table.count_rows() for name, table in self._tables.items()}
+
+    def close(self) -> None:
+        """Close tables and connection."""
+        for table in self._tables.values():
+            table.close()  # type: ignore[no-untyped-call]  # lancedb leaves it unannotated
+        self._connection.close()  # type: ignore[no-untyped-call]
+
+    async def _texts(self) -> lancedb.AsyncTable:
+        if _TEXTS not in self._tables:
+            table = await self._connection.create_table(_TEXTS, schema=pa.schema([*_KEYS, ("text", pa.string())]))
+            await table.create_index("shelf", config=BTree())
+            await table.create_index("text", config=FTS(with_position=False))
+            self._tables[_TEXTS] = table
+        return self._tables[_TEXTS]
+
+    async def _vectors(self, name: str, dimension: int) -> lancedb.AsyncTable:
+        if name not in self._tables:
+            schema = pa.schema([*_KEYS, ("vector", pa.list_(pa.float32(), dimension))])
+            table = await self._connection.create_table(name, schema=schema)
+            await table.create_index("shelf", config=BTree())
+            self._tables[name] = table
+        return self._tables[name]
+
+
+def table_of(space: str) -> str:
+    """Return the name of a space's table: safe as a file name, and still telling."""
+    return "vectors_" + re.sub(r"[^A-Za-z0-9_.-]", "_", space)
+
+
+def _shelf(scope: str, layer: str) -> str:
+    # One column to filter by: scope and layer in one equality, served by one B-tree. Scope keys hold no quotes.
+    return f"{scope}/{layer}"
+
+
+def _shelf_is(scope: str, layer: str) -> str:
+    return f"shelf = '{_shelf(scope, layer)}'"
+
+
+def _text_rows(texts: Sequence[IndexedText]) -> pa.Table:
+    return pa.table(
+        {
+            "shelf": [_shelf(row.scope, row.layer) for row in texts],
+            "id": [row.id for row in texts],
+            "position": [row.position for row in texts],
+            "text": [row.text for row in texts],
+        }
+    )
+
+
+def _vector_rows(rows: Sequence[IndexedVector]) -> pa.Table:
+    raw = np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2").astype(np.float32)
+    return pa.table(
+        {
+            "shelf": [_shelf(row.scope, row.layer) for row in rows],
+            "id": [row.id for row in rows],
+            "position": [row.position for row in rows],
+            "vector": pa.FixedSizeListArray.from_arrays(pa.array(raw), raw.size // len(rows)),
+        }
+    )

@@ -1,0 +1,177 @@
+"""The DuckDB ledger: the authority on the three layers.
+
+A projection's position is committed with its rows, in one transaction, and only rises. The file is disposable:
+whatever is wrong with it, the log rebuilds it.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import duckdb
+import pyarrow as pa
+
+from memstream.events.errors import LogIntegrityError, MemstreamError
+
+from .changes import Changes, Ending, Row
+from .schema import META_DDL, SCHEMA_VERSION, TABLES
+
+_MEMORY_LIMIT = "512MB"
+# Two event loops' worth of readers; each thread keeps its own cursor.
+_THREADS = 2
+
+
+class LedgerOutdatedError(MemstreamError):
+    """The file holds another schema version: set it aside and rebuild."""
+
+
+class Ledger:
+    """One ledger file and its single writer. Readers take a ``snapshot``; every thread has its own cursor."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        self._connection = connection
+        self._local = threading.local()
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open or create the ledger file.
+
+        Raises LedgerOutdatedError for another schema version, duckdb.Error for a damaged file.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": _MEMORY_LIMIT,
+            "threads": _THREADS,
+            "temp_directory": str(path.parent / "spill"),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        connection = duckdb.connect(os.fspath(path), config=config)
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(META_DDL)
+            ledger = cls(connection, path)
+            ledger._prepare()
+        except BaseException:
+            connection.close()
+            raise
+        return ledger
+
+    def _prepare(self) -> None:
+        version = self.meta("schema_version")
+        if version is not None and int(version) != SCHEMA_VERSION:
+            raise LedgerOutdatedError(f"{self.path} holds schema version {version}, this is {SCHEMA_VERSION}")
+        for table in TABLES.values():
+            self._connection.execute(table.ddl)
+        if version is None:
+            self._put_meta(self._connection, {"schema_version": str(SCHEMA_VERSION), "position": "0"})
+
+    def meta(self, key: str) -> str | None:
+        """Return a fact about the ledger itself; None when it is not known."""
+        row = self.cursor().execute("SELECT value FROM meta WHERE key = ?", [key]).fetchone()
+        return None if row is None else str(row[0])
+
+    @property
+    def position(self) -> int:
+        """The log position that the rows reflect."""
+        return int(self.meta("position") or 0)
+
+    def bind(self, log_id: str, last_position: int) -> None:
+        """Tie the ledger to a log; raise LogIntegrityError when it was built from another or from a longer one."""
+        known = self.meta("log_id")
+        if known is not None and known != log_id:
+            raise LogIntegrityError(
+                f"{self.path} was built from log {known}, but the server holds log {log_id}: "
+                "point memstream at the right server, or move the projection away to rebuild it from this log"
+            )
+        if self.position > last_position:
+            raise LogIntegrityError(
+                f"{self.path} is at position {self.position}, but the log ends at {last_position}: the log lost "
+                "data; restore it from a backup, or move the projection away to accept the loss"
+            )
+        if known is None:
+            self._put_meta(self._connection, {"log_id": log_id})
+
+    def commit(self, changes: Changes, position: int, meta: Mapping[str, str] | None = None) -> None:
+        """Write changes and the position that they reach in one transaction; the position must rise."""
+        if position <= self.position:
+            raise MemstreamError(f"the ledger is at {self.position} and cannot be set to {position}")
+        cursor = self.cursor()
+        cursor.execute("BEGIN")
+        try:
+            for table, rows in changes.rows.items():
+                self._insert(cursor, table, rows)
+            self._end(cursor, changes.endings)
+            self._put_meta(cursor, {"position": str(position), **(meta or {})})
+            cursor.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):
+                cursor.execute("ROLLBACK")
+            raise
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return this thread's cursor."""
+        cursor: duckdb.DuckDBPyConnection | None = getattr(self._local, "cursor", None)
+        if cursor is None:
+            cursor = self._connection.cursor()
+            cursor.execute("SET TimeZone = 'UTC'")
+            self._local.cursor = cursor
+        return cursor
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Read one consistent state: everything inside sees the same position."""
+        cursor = self.cursor()
+        cursor.execute("BEGIN")
+        try:
+            yield cursor
+        finally:
+            cursor.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Write the ledger out and close it."""
+        with contextlib.suppress(duckdb.Error):
+            self._connection.execute("CHECKPOINT")
+        self._connection.close()
+
+    @staticmethod
+    def _insert(cursor: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Row]) -> None:
+        schema = TABLES[table].arrow
+        columns = zip(*rows, strict=True)
+        batch = pa.table(
+            [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)],
+            schema=schema,
+        )
+        cursor.register("incoming", batch)
+        try:
+            cursor.execute(f"INSERT INTO {table} SELECT * FROM incoming")
+        finally:
+            cursor.unregister("incoming")
+
+    @staticmethod
+    def _end(cursor: duckdb.DuckDBPyConnection, endings: Sequence[Ending]) -> None:
+        """End rows in order of position; ``made < position`` keeps a row that the same event made."""
+        for ending in endings:
+            where = " AND ".join(f"{column} = ?" for column in ending.columns)
+            values: list[str | int | None] = [ending.position]
+            extra = ""
+            if ending.table == "items":
+                extra, values = (
+                    ", end_reason = ?, successor = ?",
+                    [ending.position, ending.reason, ending.successor],
+                )
+            cursor.execute(
+                f"UPDATE {ending.table} SET ended = ?{extra} "
+                f"WHERE scope = ? AND {where} AND ended IS NULL AND made < ?",
+                [*values, ending.scope, *ending.key, ending.position],
+            )
+
+    @staticmethod
+    def _put_meta(cursor: duckdb.DuckDBPyConnection, values: Mapping[str, str]) -> None:
+        for key, value in values.items():
+            cursor.execute("DELETE FROM meta WHERE key = ?", [key])
+            cursor.execute("INSERT INTO meta VALUES (?, ?)", [key, value])

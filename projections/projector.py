@@ -1,0 +1,194 @@
+"""The projector: follows the log and writes the three layers, micro-batch by micro-batch.
+
+LanceDB first, then rows and position in one DuckDB transaction. Whatever happens in between, the next start cuts
+the index back to the ledger's position and goes on from there, so any batch size and any crash give one state.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from memstream.events.errors import LogIntegrityError, LogUnavailable, Unavailable
+from memstream.events.log import EventLog
+from memstream.events.reading import Stored
+
+from .batch import changes_of, decode_batch
+from .changes import Changes
+from .index import Index
+from .ledger import Ledger
+
+logger = logging.getLogger("memstream.projections")
+
+MAX_BATCH = 1_000
+# A batch also ends at this many bytes, so that vectors of a large model cannot fill the memory.
+_MAX_BATCH_BYTES = 8 * 1024 * 1024
+_RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
+
+
+class Commit(NamedTuple):
+    """What a commit reached: the position, the resources it touched, and the scopes whose memory changed."""
+
+    position: int
+    resources: frozenset[str]
+    scopes: frozenset[str]
+
+
+Listener = Callable[[Commit], None]
+
+
+class Projector:
+    """Keeps one ledger and index at the end of the log."""
+
+    def __init__(self, log: EventLog, ledger: Ledger, index: Index) -> None:
+        self._log = log
+        self._ledger = ledger
+        self._index = index
+        self._position = ledger.position
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._listeners: list[Listener] = []
+        self._task: asyncio.Task[None] | None = None
+        self._writing: asyncio.Future[None] | None = None
+        self._optimizing: asyncio.Future[bool] | None = None
+        self.failure: str | None = None
+
+    @property
+    def position(self) -> int:
+        """The position that readers see."""
+        return self._position
+
+    def listen(self, listener: Listener) -> None:
+        """Call ``listener`` in the event loop after every commit."""
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        """Check the ledger against the log, reconcile the index and begin to follow.
+
+        Raises LogIntegrityError when the log is another one or has lost its end.
+        """
+        state = await self._log.state()
+        await asyncio.to_thread(self._ledger.bind, state.log_id, state.last_position)
+        await self._index.cut(self._position)
+        self._task = asyncio.create_task(self._run(), name="projector")
+
+    async def stop(self) -> None:
+        """Finish the batch in work and stop."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+        for work in (self._writing, self._optimizing):
+            if work is not None:
+                await asyncio.gather(work, return_exceptions=True)
+        for _, waiter in self._waiters:
+            waiter.cancel()
+
+    async def wait_for(self, position: int, *, timeout: float = 30.0) -> None:
+        """Return once everything up to ``position`` can be read; raise Unavailable after ``timeout`` seconds."""
+        if self._position >= position:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append((position, waiter))
+        try:
+            await asyncio.wait_for(waiter, timeout)
+        except TimeoutError as error:
+            raise Unavailable(
+                f"the projection is at {self._position} and did not reach {position} within {timeout:g} s"
+                + (f": {self.failure}" if self.failure else "; it is catching up, try again")
+            ) from error
+        finally:
+            self._waiters = [pair for pair in self._waiters if pair[1] is not waiter]
+
+    async def _run(self) -> None:
+        attempt = 0
+        while True:
+            before = self._position
+            try:
+                if attempt:
+                    await self._reconcile()
+                await self._follow()
+            except LogIntegrityError as error:
+                self.failure = str(error)
+                logger.critical("projection stopped: %s", error)
+                return
+            except Exception as error:  # noqa: BLE001 - one writer for everybody: nothing may end it for good
+                # A full disk or a server away: say so, keep what is committed, try again.
+                attempt = 1 if self._position > before else attempt + 1
+                self.failure = f"{type(error).__name__}: {error}"
+                delay = _RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS)) - 1]
+                logger.warning("projection behind at %d, again in %.1f s: %s", self._position, delay, self.failure)
+                await asyncio.sleep(delay)
+
+    async def _reconcile(self) -> None:
+        if self._optimizing is not None:
+            await asyncio.gather(self._optimizing, return_exceptions=True)
+        with contextlib.suppress(OSError, RuntimeError):
+            await self._index.cut(self._position)
+        with contextlib.suppress(LogUnavailable):
+            state = await self._log.state()
+            if state.last_position < self._position or state.log_id != self._log.log_id:
+                raise LogIntegrityError(
+                    f"the log ends at {state.last_position}, before the projection's {self._position}, or was replaced"
+                )
+
+    async def _follow(self) -> None:
+        queue: asyncio.Queue[Stored] = asyncio.Queue(MAX_BATCH)
+
+        async def pump() -> None:
+            async for stored in self._log.follow(after=self._position):
+                await queue.put(stored)
+
+        reader = asyncio.create_task(pump())
+        try:
+            while True:
+                batch = await _next_batch(queue, reader)
+                # A cancelled stop must not tear a batch: index and ledger are written together.
+                self._writing = asyncio.ensure_future(self._write(batch))
+                await asyncio.shield(self._writing)
+                self._optimize_beside()
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+    def _optimize_beside(self) -> None:
+        """Merge the index's fragments beside the next batches: appends and compaction don't conflict."""
+        if self._optimizing is None or self._optimizing.done():
+            self._optimizing = asyncio.ensure_future(self._index.optimize())
+
+    async def _write(self, messages: Sequence[Stored]) -> None:
+        fresh = [stored for stored in messages if stored.position > self._position]
+        if not fresh:
+            return
+        batch = decode_batch(fresh)
+        changes = await asyncio.to_thread(changes_of, self._ledger, batch)
+        await self._index.write(changes.texts, changes.vectors)
+        meta = {"space": changes.vectors[-1].space} if changes.vectors else {}
+        await asyncio.to_thread(self._ledger.commit, changes, batch.position, meta)
+        self._committed(batch.position, changes)
+
+    def _committed(self, position: int, changes: Changes) -> None:
+        self._position = position
+        self.failure = None
+        for wanted, waiter in self._waiters:
+            if wanted <= position and not waiter.done():
+                waiter.set_result(None)
+        for listener in self._listeners:
+            listener(Commit(position, frozenset(changes.touched), frozenset(changes.scopes)))
+
+
+async def _next_batch(queue: "asyncio.Queue[Stored]", reader: "asyncio.Task[None]") -> list[Stored]:
+    """Wait for one message, then take what is there: small when idle, large under load."""
+    getter = asyncio.ensure_future(queue.get())
+    done, _ = await asyncio.wait({getter, reader}, return_when=asyncio.FIRST_COMPLETED)
+    if getter not in done:
+        getter.cancel()
+        await reader
+        raise LogUnavailable("the log's reader ended")
+    batch = [getter.result()]
+    size = len(batch[0].body)
+    while len(batch) < MAX_BATCH and size < _MAX_BATCH_BYTES and not queue.empty():
+        batch.append(queue.get_nowait())
+        size += len(batch[-1].body)
+    return batch

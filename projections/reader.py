@@ -1,0 +1,409 @@
+"""Reading one user's memory: a view of the ledger that cannot see anybody else's rows.
+
+Every query names the scope, and takes the position that it answers for: the present one, or one in the past.
+All methods block; services call them in threads.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import duckdb
+
+from memstream.events.errors import NotFound
+from memstream.events.payloads import Span
+from memstream.events.subjects import Scope
+
+from .ledger import Ledger
+from .models import Category, CategoryFile, Counts, Item, ParkedEvent, Resource, Segment, SourceRef
+
+Parameters = list[Any]
+
+
+class Reader:
+    """One user's memory as of a position (default: the present)."""
+
+    def __init__(self, ledger: Ledger, scope: Scope, as_of: int | None = None) -> None:
+        self._ledger = ledger
+        self._scope = scope.key
+        self._as_of = as_of
+
+    @property
+    def as_of(self) -> int:
+        """The position that this reader answers for."""
+        return self._ledger.position if self._as_of is None else self._as_of
+
+    def items(
+        self,
+        *,
+        ids: Sequence[str] | None = None,
+        resource_id: str | None = None,
+        limit: int | None = None,
+        after: int = 0,
+    ) -> list[Item]:
+        """Return live items in the order in which they were made; ``ids`` keeps the given order."""
+        where, values = "", Parameters()
+        if ids is not None:
+            where, values = "AND i.id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
+        if resource_id is not None:
+            where += " AND i.id IN (SELECT item_id FROM sources WHERE scope = ? AND resource_id = ?)"
+            values += [self._scope, resource_id]
+        rows = self._rows(
+            f"SELECT i.id, i.kind, i.text, i.speaker, i.happened, i.made, i.ended, i.end_reason, i.successor "
+            f"FROM items i WHERE i.scope = ? {where} AND {_live('i')} ORDER BY i.made, i.rowid {_page(limit, after)}",
+            [self._scope, *values, *self._moment()],
+        )
+        items = self._with_relations([_item(row) for row in rows])
+        if ids is None:
+            return items
+        order = {identifier: place for place, identifier in enumerate(ids)}
+        return sorted(items, key=lambda item: order[item.id])
+
+    def item(self, item_id: str) -> Item:
+        """Return one item, also one that has ended; raise NotFound."""
+        rows = self._rows(
+            "SELECT id, kind, text, speaker, happened, made, ended, end_reason, successor FROM items "
+            "WHERE scope = ? AND id = ? AND made <= ? ORDER BY made DESC LIMIT 1",
+            [self._scope, item_id, self.as_of],
+        )
+        if not rows:
+            raise NotFound(f"no item {item_id!r} in this user's memory; list them with 'items'")
+        return self._with_relations([_item(rows[0])])[0]
+
+    def categories(self, *, ids: Sequence[str] | None = None) -> list[Category]:
+        """Return the live categories, largest first."""
+        where, values = "", Parameters()
+        if ids is not None:
+            where, values = "AND c.id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
+        rows = self._rows(
+            f"SELECT c.id, c.name, c.description, c.origin, "
+            f"(SELECT count(*) FROM links l JOIN items i ON i.scope = l.scope AND i.id = l.item_id "
+            f" WHERE l.scope = c.scope AND l.category_id = c.id AND {_live('l')} AND {_live('i')}) AS held, "
+            f"(SELECT coalesce(max(f.version), 0) FROM files f "
+            f" WHERE f.scope = c.scope AND f.category_id = c.id AND f.made <= ?), c.made, c.ended "
+            f"FROM categories c WHERE c.scope = ? {where} AND {_live('c')} ORDER BY held DESC, c.made, c.id",
+            [*self._moment(), *self._moment(), self.as_of, self._scope, *values, *self._moment()],
+        )
+        return [
+            Category(
+                id=row[0],
+                name=row[1],
+                description=row[2],
+                origin=row[3],
+                items=row[4],
+                file_version=row[5],
+                made=row[6],
+                ended=row[7],
+            )
+            for row in rows
+        ]
+
+    def category(self, reference: str) -> Category:
+        """Return a live category by id or name; raise NotFound."""
+        found = [one for one in self.categories() if reference in (one.id, one.name)]
+        if not found:
+            raise NotFound(f"no category {reference!r} in this user's memory; list them with 'files'")
+        return found[0]
+
+    def files(self, *, ids: Sequence[str] | None = None) -> list[CategoryFile]:
+        """Return the category files of this moment, by name."""
+        where, values = "", Parameters()
+        if ids is not None:
+            where, values = "AND f.category_id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
+        rows = self._rows(
+            f"SELECT f.category_id, c.name, f.version, f.text, f.citations, f.covers, f.made FROM files f "
+            f"JOIN categories c ON c.scope = f.scope AND c.id = f.category_id AND {_live('c')} "
+            f"WHERE f.scope = ? {where} AND {_live('f')} ORDER BY c.name, f.category_id",
+            [*self._moment(), self._scope, *values, *self._moment()],
+        )
+        return [
+            CategoryFile(
+                category_id=row[0],
+                name=row[1],
+                path=f"categories/{row[1]}.md",
+                version=row[2],
+                text=row[3],
+                citations=tuple(row[4]),
+                covers=row[5],
+                made=row[6],
+            )
+            for row in rows
+        ]
+
+    def file(self, reference: str) -> CategoryFile:
+        """Return the file of a category named by id or name; raise NotFound."""
+        category = self.category(reference)
+        files = self.files(ids=[category.id])
+        if not files:
+            raise NotFound(f"category {category.name!r} has no file yet; it is written after its items are embedded")
+        return files[0]
+
+    def resources(
+        self, *, ids: Sequence[str] | None = None, limit: int | None = None, after: int = 0
+    ) -> list[Resource]:
+        """Return the resources in the order in which they came."""
+        where, values = "", Parameters()
+        if ids is not None:
+            where, values = "AND r.id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
+        rows = self._rows(
+            f"SELECT r.id, r.name, r.modality, r.media_type, r.digest, r.size, r.session, r.agent, r.time, r.made, "
+            f"r.ended FROM resources r WHERE r.scope = ? {where} AND {_live('r')} ORDER BY r.made {_page(limit, after)}",
+            [self._scope, *values, *self._moment()],
+        )
+        progress = self._progress([row[0] for row in rows])
+        return [_resource(row, progress[row[0]]) for row in rows]
+
+    def resource(self, resource_id: str) -> Resource:
+        """Return one resource; raise NotFound."""
+        found = self.resources(ids=[resource_id])
+        if not found:
+            raise NotFound(f"no resource {resource_id!r} in this user's memory; list them with 'resources'")
+        return found[0]
+
+    def segments(self, *, ids: Sequence[str] | None = None, resource_id: str | None = None) -> list[Segment]:
+        """Return segments by resource and order in it."""
+        where, values = "", Parameters()
+        if ids is not None:
+            where, values = "AND s.id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
+        if resource_id is not None:
+            where += " AND s.resource_id = ?"
+            values.append(resource_id)
+        rows = self._rows(
+            f"SELECT s.id, s.resource_id, r.name, s.ordinal, s.unit, s.span_start, s.span_end, s.text, s.message_ids, "
+            f"s.speakers, s.time, s.made FROM segments s JOIN resources r ON r.scope = s.scope AND r.id = s.resource_id "
+            f"WHERE s.scope = ? {where} AND {_live('s')} ORDER BY r.made, s.ordinal",
+            [self._scope, *values, *self._moment()],
+        )
+        return [_segment(row) for row in rows]
+
+    def items_of_segments(self, ids: Sequence[str]) -> dict[str, list[str]]:
+        """Return the live items that each segment gave."""
+        rows = self._rows(
+            f"SELECT s.segment_id, s.item_id FROM sources s JOIN items i ON i.scope = s.scope AND i.id = s.item_id "
+            f"WHERE s.scope = ? AND s.segment_id IN (SELECT unnest(?::VARCHAR[])) AND {_live('i')} AND {_live('s')} "
+            f"ORDER BY s.span_start, s.item_id",
+            [self._scope, list(ids), *self._moment(), *self._moment()],
+        )
+        return _grouped(rows)
+
+    def counts(self) -> Counts:
+        """Count what this user's memory holds."""
+        live = {
+            "resources": "resources t",
+            "segments": "segments t",
+            "items": "items t",
+            "categories": "categories t",
+        }
+        numbers = {
+            name: self._number(f"SELECT count(*) FROM {table} WHERE t.scope = ? AND {_live('t')}", self._moment())
+            for name, table in live.items()
+        }
+        for name in ("retrievals", "feedback"):
+            numbers[name] = self._number(f"SELECT count(*) FROM {name} WHERE scope = ? AND made <= ?", [self.as_of])
+        numbers["parked"] = self._number("SELECT count(*) FROM parked WHERE scope = ? AND position <= ?", [self.as_of])
+        return Counts(**numbers, position=self.as_of)
+
+    def parked(self) -> list[ParkedEvent]:
+        """Return this user's parked events."""
+        rows = self._rows(
+            "SELECT position, type, event_key, reason, waits_for, recorded FROM parked WHERE scope = ? ORDER BY position",
+            [self._scope],
+        )
+        return [
+            ParkedEvent(position=row[0], type=row[1], key=row[2], reason=row[3], waits_for=row[4], recorded=row[5])
+            for row in rows
+        ]
+
+    def served(self, retrieval_id: str) -> set[str] | None:
+        """Return the ids that a retrieval returned; None when it was never served to this user."""
+        if not self._number("SELECT count(*) FROM retrievals WHERE scope = ? AND id = ?", [retrieval_id]):
+            return None
+        rows = self._rows("SELECT id FROM hits WHERE scope = ? AND retrieval_id = ?", [self._scope, retrieval_id])
+        return {row[0] for row in rows}
+
+    def served_items(self) -> list[tuple[str, str, str | None]]:
+        """Return id, text and speaker of every item that recall has ever returned, for echo detection."""
+        return [
+            (row[0], row[1], row[2])
+            for row in self._rows(
+                f"SELECT i.id, i.text, i.speaker FROM items i WHERE i.scope = ? AND {_live('i')} AND i.id IN "
+                "(SELECT id FROM hits WHERE scope = ? AND layer = 'item') ORDER BY i.made, i.id",
+                [self._scope, *self._moment(), self._scope],
+            )
+        ]
+
+    def speakers(self) -> list[str]:
+        """Return who has said something in this memory, most talkative first."""
+        rows = self._rows(
+            f"SELECT i.speaker, count(*) AS said FROM items i WHERE i.scope = ? AND i.speaker IS NOT NULL AND {_live('i')} "
+            "GROUP BY i.speaker ORDER BY said DESC, i.speaker",
+            [self._scope, *self._moment()],
+        )
+        return [row[0] for row in rows]
+
+    def _with_relations(self, items: list[Item]) -> list[Item]:
+        ids = [item.id for item in items]
+        sources: dict[str, list[SourceRef]] = {}
+        for row in self._rows(
+            f"SELECT s.item_id, s.resource_id, s.segment_id, s.unit, s.span_start, s.span_end, s.message_ids, s.time "
+            f"FROM sources s WHERE s.scope = ? AND s.item_id IN (SELECT unnest(?::VARCHAR[])) AND {_live('s')} "
+            "ORDER BY s.made, s.span_start",
+            [self._scope, ids, *self._moment()],
+        ):
+            span = Span(unit=row[3], start=row[4], end=row[5])
+            reference = SourceRef(
+                resource_id=row[1], segment_id=row[2], span=span, message_ids=tuple(row[6] or ()), time=row[7]
+            )
+            sources.setdefault(row[0], []).append(reference)
+        links = _grouped(
+            self._rows(
+                f"SELECT l.item_id, l.category_id FROM links l WHERE l.scope = ? AND l.item_id IN "
+                f"(SELECT unnest(?::VARCHAR[])) AND {_live('l')} ORDER BY l.made, l.category_id",
+                [self._scope, ids, *self._moment()],
+            )
+        )
+        return [
+            item.model_copy(
+                update={
+                    "sources": tuple(sources.get(item.id, ())),
+                    "categories": tuple(links.get(item.id, ())),
+                }
+            )
+            for item in items
+        ]
+
+    def _progress(
+        self, ids: Sequence[str]
+    ) -> dict[str, tuple[Literal["ingested", "extracted", "ready", "failed"], str | None, int, int]]:
+        """Return status, failure, segments and items of each resource."""
+        wanted = list(ids)
+        parts = {
+            (row[0], row[1]): row[2]
+            for row in self._rows(
+                "SELECT resource_id, stage, count(*) >= max(parts) FROM parts WHERE scope = ? AND made <= ? AND "
+                "resource_id IN (SELECT unnest(?::VARCHAR[])) GROUP BY resource_id, stage",
+                [self._scope, self.as_of, wanted],
+            )
+        }
+        failures = {
+            row[0]: row[1]
+            for row in self._rows(
+                "SELECT resource_id, arg_max(reason, made) FROM failures WHERE scope = ? AND made <= ? AND parked AND "
+                "resource_id IN (SELECT unnest(?::VARCHAR[])) GROUP BY resource_id",
+                [self._scope, self.as_of, wanted],
+            )
+        }
+        counted = self._searchable(wanted)
+        return {one: self._status(one, parts, failures, counted.get(one, (0, 0, 0))) for one in wanted}
+
+    def _searchable(self, ids: list[str]) -> dict[str, tuple[int, int, int]]:
+        """Return segments, items, and how many of both still lack a vector, of each resource."""
+        rows = self._rows(
+            """
+            WITH things AS (
+                SELECT resource_id, 'segment' AS layer, id FROM segments
+                WHERE scope = $scope AND made <= $moment AND resource_id IN (SELECT unnest($ids::VARCHAR[]))
+                UNION
+                SELECT resource_id, 'item', item_id FROM sources
+                WHERE scope = $scope AND made <= $moment AND resource_id IN (SELECT unnest($ids::VARCHAR[]))
+            ), embedded AS (
+                SELECT DISTINCT layer, id FROM vectors
+                WHERE scope = $scope AND made <= $moment AND id IN (SELECT id FROM things)
+            )
+            SELECT t.resource_id, count(*) FILTER (t.layer = 'segment'), count(*) FILTER (t.layer = 'item'),
+                   count(*) FILTER (e.id IS NULL)
+            FROM things t LEFT JOIN embedded e ON e.layer = t.layer AND e.id = t.id GROUP BY t.resource_id
+            """,
+            {"scope": self._scope, "moment": self.as_of, "ids": ids},
+        )
+        return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+    @staticmethod
+    def _status(
+        resource_id: str,
+        parts: dict[tuple[str, str], bool],
+        failures: dict[str, str],
+        counted: tuple[int, int, int],
+    ) -> tuple[Literal["ingested", "extracted", "ready", "failed"], str | None, int, int]:
+        segments, items, bare = counted
+        done = parts.get((resource_id, "described")) and parts.get((resource_id, "extracted"))
+        if not done and resource_id in failures:
+            return "failed", failures[resource_id], segments, items
+        if not done:
+            return "ingested", None, segments, items
+        return ("extracted" if bare else "ready"), None, segments, items
+
+    def _moment(self) -> Parameters:
+        return [self.as_of, self.as_of]
+
+    def _rows(self, query: str, values: Parameters | dict[str, Any]) -> list[tuple[Any, ...]]:
+        cursor: duckdb.DuckDBPyConnection = self._ledger.cursor()
+        return cursor.execute(query, values).fetchall()
+
+    def _number(self, query: str, values: Parameters) -> int:
+        return int(self._rows(query, [self._scope, *values])[0][0])
+
+
+def _live(alias: str) -> str:
+    """Write the condition that a row lived at a moment; it takes the moment's position twice."""
+    return f"({alias}.made <= ? AND ({alias}.ended IS NULL OR {alias}.ended > ?))"
+
+
+def _page(limit: int | None, after: int) -> str:
+    return "" if limit is None else f"LIMIT {int(limit)} OFFSET {int(after)}"
+
+
+def _grouped(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for owner, member in rows:
+        groups.setdefault(owner, []).append(member)
+    return groups
+
+
+def _item(row: tuple[Any, ...]) -> Item:
+    return Item(
+        id=row[0],
+        kind=row[1],
+        text=row[2],
+        speaker=row[3],
+        happened=row[4],
+        made=row[5],
+        ended=row[6],
+        end_reason=row[7],
+        successor=row[8],
+    )
+
+
+def _segment(row: tuple[Any, ...]) -> Segment:
+    return Segment(
+        id=row[0],
+        resource_id=row[1],
+        resource_name=row[2],
+        ordinal=row[3],
+        span=Span(unit=row[4], start=row[5], end=row[6]),
+        text=row[7],
+        message_ids=tuple(row[8] or ()),
+        speakers=tuple(row[9] or ()),
+        time=row[10],
+        made=row[11],
+    )
+
+
+def _resource(row: tuple[Any, ...], progress: tuple[Any, ...]) -> Resource:
+    status, failure, segments, items = progress
+    return Resource(
+        id=row[0],
+        name=row[1],
+        modality=row[2],
+        media_type=row[3],
+        digest=row[4],
+        size=row[5],
+        session=row[6],
+        agent=row[7],
+        time=row[8],
+        made=row[9],
+        ended=row[10],
+        status=status,
+        failure=failure,
+        segments=segments,
+        items=items,
+    )

@@ -1,0 +1,109 @@
+"""The composition root: which parts run in this process, and how they are wired."""
+
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from faststream.nats import NatsBroker
+
+from memstream.events.connection import connect
+from memstream.events.datadir import DataDirectory
+from memstream.events.log import EventLog
+from memstream.events.server import EmbeddedServer
+
+from .embedding import FactEmbedding
+from .engine import Engine
+from .extraction import ResourceExtraction
+from .local.embedder import WordLlamaEmbedder
+from .local.extractor import RuleExtractor
+from .memory import MemoryProcess
+from .protocols import Embedder, Extractor
+from .reads import Port
+from .rpc import RemotePort, serve
+from .settings import Settings
+from .workers import WorkerPool
+
+Part = Literal["gateway", "memory", "extraction", "embedding"]
+ALL_PARTS: tuple[Part, ...] = ("memory", "extraction", "embedding", "gateway")
+
+
+@dataclass(frozen=True)
+class Service:
+    """What runs in this process."""
+
+    settings: Settings
+    nats_url: str
+    log: EventLog
+    engine: Engine
+    parts: frozenset[Part]
+    memory: MemoryProcess | None
+    broker: NatsBroker
+
+
+@asynccontextmanager
+async def run(
+    settings: Settings,
+    parts: Iterable[Part] = ALL_PARTS,
+    *,
+    embedder: Embedder | None = None,
+    extractor: Extractor | None = None,
+) -> AsyncIterator[Service]:
+    """Start the parts, yield them running, and stop them in order.
+
+    Without ``settings.nats_url`` the NATS server is started in the data directory, which is then ours alone.
+    """
+    chosen: frozenset[Part] = frozenset(parts)
+    vectors = embedder or WordLlamaEmbedder()
+    async with AsyncExitStack() as stack:
+        url = await _server(settings, chosen, stack)
+        nc = await connect(url, name="memstream-log")
+        stack.push_async_callback(nc.close)
+        log = await EventLog.open(nc, replicas=settings.replicas)
+        memory: MemoryProcess | None = None
+        port: Port = RemotePort(nc)
+        if "memory" in chosen:
+            memory = port = await MemoryProcess.open(log, settings.data_dir / "projection", vectors)
+            stack.push_async_callback(memory.close)
+        broker = _broker(url)
+        pool = WorkerPool(broker)
+        if memory is not None:
+            serve(broker, memory)
+        if "extraction" in chosen:
+            work = ResourceExtraction(log, port, extractor or RuleExtractor(vectors))
+            pool.add_extraction(work, settings.extraction_concurrency)
+        if "embedding" in chosen:
+            queue = f"embedding-{vectors.space.model}-{vectors.space.dimension}".replace(".", "_")
+            pool.add_embedding(FactEmbedding(log, vectors), queue)
+        await broker.start()
+        stack.push_async_callback(broker.stop)
+        stack.push_async_callback(pool.stop)
+        engine = Engine(log, port, settings)
+        yield Service(settings, url, log, engine, chosen, memory, broker)
+
+
+async def _server(settings: Settings, parts: frozenset[Part], stack: AsyncExitStack) -> str:
+    """Return the URL of the NATS server, started here when none was named; claim the data directory if we write it."""
+    owns_files = settings.nats_url is None or "memory" in parts
+    if not owns_files:
+        assert settings.nats_url is not None
+        return settings.nats_url
+    directory = stack.enter_context(DataDirectory.claim(settings.data_dir))
+    if settings.nats_url is not None:
+        return settings.nats_url
+    server = await stack.enter_async_context(await EmbeddedServer.start(directory))
+    return server.url
+
+
+def _broker(url: str) -> NatsBroker:
+    return NatsBroker(
+        url,
+        name="memstream-workers",
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=1,
+        graceful_timeout=3.0,
+        # Its own logging writes two lines for every message.
+        logger=None,
+        log_level=logging.WARNING,
+    )

@@ -1,0 +1,1 @@
+"""The demo: two conversations, a document, six questions."""

@@ -1,0 +1,155 @@
+"""Extraction: one resource in, its description and its statements out, as events.
+
+Every step's events have ids derived from the resource's, so a repeated attempt appends nothing twice.
+"""
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from memstream.events import payloads as p
+from memstream.events.errors import InvalidInput
+from memstream.events.ids import derived_id
+from memstream.events.log import EventLog
+from memstream.events.payloads import Frozen
+from memstream.events.types import (
+    CategoryCreated,
+    Event,
+    ExtractionFailed,
+    ItemsExtracted,
+    ResourceDescribed,
+    ResourceIngested,
+)
+
+from .describing import Description, describe
+from .local.echo import served_index
+from .protocols import Extraction, Extractor, Material
+from .reads import ListCategories, ListServedItems, Port
+
+logger = logging.getLogger("memstream.extraction")
+
+MAX_ATTEMPTS = 4
+# Well below the server's 1 MiB, with room for headers and JSON escapes.
+_PART_BYTES = 400_000
+PartT = TypeVar("PartT", bound=Frozen)
+
+
+class ResourceExtraction:
+    """Turns ingested resources into described and extracted ones."""
+
+    def __init__(self, log: EventLog, port: Port, extractor: Extractor) -> None:
+        self._log = log
+        self._port = port
+        self._extractor = extractor
+
+    async def process(self, event: ResourceIngested) -> None:
+        """Describe and extract one resource; raises InvalidInput for content that no attempt can read."""
+        described = await self._describe(event)
+        position = (await self._log.append_many(_described_events(event, described), split=True))[-1].position
+        extraction = await self._extractor.extract(await self._material(event, described, position))
+        await self._log.append_many(self._extracted_events(event, extraction), split=True)
+
+    async def fail(self, event: ResourceIngested, error: Exception, attempt: int) -> bool:
+        """Record a failed attempt; returns whether it was the last one."""
+        last = isinstance(error, InvalidInput) or attempt >= MAX_ATTEMPTS
+        data = p.ExtractionFailedData(
+            resource_id=event.data.resource_id,
+            stage="describe" if isinstance(error, InvalidInput) else "extract",
+            reason=f"{error}" if isinstance(error, InvalidInput) else f"{type(error).__name__}: {error}",
+            attempt=attempt,
+            parked=last,
+        )
+        failed = ExtractionFailed.of(
+            event.scope, data, id=derived_id(event.id, "extraction.failed", attempt), cause=event
+        )
+        await self._log.append(failed)
+        return last
+
+    async def _describe(self, event: ResourceIngested) -> Description:
+        with tempfile.TemporaryFile() as bytes_:
+            await self._log.resources.get(event.scope, event.data.digest, bytes_)
+            path = Path(f"/dev/fd/{bytes_.fileno()}")
+            bytes_.seek(0)
+            return await asyncio.to_thread(describe, event, path)
+
+    async def _material(self, event: ResourceIngested, described: Description, position: int) -> Material:
+        # What recall returned before this resource came must be known, or its echo would become a fact.
+        scope = {"tenant": event.tenant, "user": event.user, "after_position": position}
+        categories = await self._port.ask(ListCategories.model_validate(scope))
+        served = await self._port.ask(ListServedItems.model_validate(scope))
+        return Material(
+            scope=event.scope,
+            resource_id=event.data.resource_id,
+            modality=event.data.modality,
+            name=described.title,
+            passages=described.passages,
+            categories=categories,
+            served=served_index(served),
+        )
+
+    def _extracted_events(self, event: ResourceIngested, extraction: Extraction) -> list[Event]:
+        created: list[Event] = [
+            CategoryCreated.of(
+                event.scope,
+                category,
+                id=derived_id(event.scope.key, "category.created", category.name),
+                cause=event,
+            )
+            for category in extraction.new_categories
+        ]
+        parts = list(_in_parts(extraction.items)) or [[]]
+        extracted: list[Event] = [
+            ItemsExtracted.of(
+                event.scope,
+                p.ItemsExtractedData(
+                    resource_id=event.data.resource_id,
+                    part=number,
+                    parts=len(parts),
+                    items=tuple(items),
+                    skipped=tuple(extraction.skipped) if number == 0 else (),
+                    extractor=self._extractor.name,
+                    usage=extraction.usage if number == 0 else p.Usage(),
+                ),
+                id=derived_id(event.id, "items.extracted", number),
+                cause=event,
+            )
+            for number, items in enumerate(parts)
+        ]
+        return [*created, *extracted]
+
+
+def _described_events(event: ResourceIngested, described: Description) -> list[Event]:
+    parts = list(_in_parts(described.segments)) or [[]]
+    return [
+        ResourceDescribed.of(
+            event.scope,
+            p.ResourceDescribedData(
+                resource_id=event.data.resource_id,
+                part=number,
+                parts=len(parts),
+                segments=tuple(segments),
+                describer=described.describer,
+            ),
+            id=derived_id(event.id, "resource.described", number),
+            cause=event,
+        )
+        for number, segments in enumerate(parts)
+    ]
+
+
+def _in_parts(values: Sequence[PartT]) -> Iterator[list[PartT]]:
+    """Yield runs of values whose JSON fits into one event."""
+    run: list[PartT] = []
+    size = 0
+    for value in values:
+        length = len(value.model_dump_json())
+        if run and size + length > _PART_BYTES:
+            yield run
+            run, size = [], 0
+        run.append(value)
+        size += length
+    if run:
+        yield run

@@ -1,0 +1,252 @@
+"""The memory process: the projector, and every answer about memory from its own read model.
+
+A read replica is one more of these: it builds its own DuckDB and LanceDB from the log.
+"""
+
+import asyncio
+import base64
+import logging
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self, cast
+
+import duckdb
+import numpy as np
+
+from memstream.events.errors import InvalidInput, ModelRequired, NotFound, Unavailable
+from memstream.events.log import EventLog
+from memstream.events.payloads import Usage
+from memstream.events.subjects import Scope
+from memstream.projections.apply import space_name
+from memstream.projections.index import Index
+from memstream.projections.ledger import Ledger, LedgerOutdatedError
+from memstream.projections.lineage import trace
+from memstream.projections.models import Recalled, Resource
+from memstream.projections.projector import Commit, Projector
+from memstream.projections.reader import Reader
+from memstream.projections.recall import Question, Recall
+
+from . import reads
+from .context import pack_context
+from .protocols import Embedder
+from .reads import Read, ReplyT
+from .rewriting import rewrite
+from .summaries import Summarizer
+
+logger = logging.getLogger("memstream.memory")
+
+_LEDGER = "ledger.duckdb"
+_INDEX = "index.lance"
+
+
+class MemoryProcess:
+    """Owns one projection directory. Open it with ``MemoryProcess.open`` and close it with ``close``."""
+
+    def __init__(self, log: EventLog, ledger: Ledger, index: Index, embedder: Embedder) -> None:
+        self.ledger = ledger
+        self.index = index
+        self.projector = Projector(log, ledger, index)
+        self.summarizer = Summarizer(log, ledger, index, embedder.space)
+        self._embedder = embedder
+        self._recall = Recall(ledger, index)
+        self._ready_waiters: dict[str, list[asyncio.Event]] = {}
+        self.projector.listen(self._committed)
+        self.projector.listen(self.summarizer.committed)
+
+    @classmethod
+    async def open(cls, log: EventLog, directory: Path, embedder: Embedder) -> Self:
+        """Open the projection in ``directory`` and begin to follow the log.
+
+        A damaged or outdated projection is moved aside and rebuilt from the log. Raises LogIntegrityError when the
+        log is another one, or has lost its end.
+        """
+        ledger, index = await _open_stores(directory)
+        process = cls(log, ledger, index, embedder)
+        try:
+            await process.projector.start()
+            await process.summarizer.start()
+        except BaseException:
+            await process.close()
+            raise
+        return process
+
+    async def close(self) -> None:
+        """Finish the batch in work and close the files."""
+        await self.summarizer.stop()
+        await self.projector.stop()
+        self.index.close()
+        await asyncio.to_thread(self.ledger.close)
+
+    async def ask(self, request: Read[ReplyT]) -> ReplyT:
+        """Answer a question; see ``reads`` for them all."""
+        scope = request.scope
+        if request.after_position:
+            await self.projector.wait_for(request.after_position)
+        answer: Any
+        match request:
+            case reads.Ask():
+                answer = await self._find(scope, request)
+            case reads.AwaitReady():
+                answer = await self._await_ready(scope, request)
+            case reads.GetProgress():
+                parked = await asyncio.to_thread(self._parked)
+                answer = reads.Progress(position=self.projector.position, parked=parked, failure=self.projector.failure)
+            case reads.Settle():
+                answer = await self._settle(scope, request.timeout)
+            case _:
+                answer = await asyncio.to_thread(self._read, scope, request)
+        return cast("ReplyT", answer)
+
+    def _read(self, scope: Scope, request: Read[Any]) -> object:  # noqa: PLR0911, PLR0912 - one line per question
+        reader = Reader(self.ledger, scope)
+        match request:
+            case reads.ListItems():
+                return reader.items(resource_id=request.resource_id, limit=request.limit, after=request.offset)
+            case reads.GetItem():
+                return reader.item(request.item_id)
+            case reads.ListCategories():
+                return reader.categories()
+            case reads.ListFiles():
+                return reader.files()
+            case reads.GetFile():
+                return reader.file(request.category)
+            case reads.ListResources():
+                return reader.resources(limit=request.limit, after=request.offset)
+            case reads.GetResource():
+                return reader.resource(request.resource_id)
+            case reads.ListSegments():
+                return reader.segments(resource_id=reader.resource(request.resource_id).id)
+            case reads.GetLineage():
+                return trace(self.ledger, scope, request.id)
+            case reads.GetCounts():
+                return reader.counts()
+            case reads.ListParked():
+                return reader.parked()
+            case reads.GetServed():
+                served = reader.served(request.retrieval_id)
+                return None if served is None else sorted(served)
+            case reads.ListServedItems():
+                return reader.served_items()
+        raise InvalidInput(f"memory cannot answer {type(request).__name__}")
+
+    async def _find(self, scope: Scope, request: reads.Ask) -> reads.Found:
+        if request.method == "llm":
+            raise ModelRequired(
+                "method='llm' reads memory with a language model, and none is configured: "
+                "use method='rag', which needs none"
+            )
+        if not request.query.strip():
+            raise InvalidInput("the query is empty: ask something")
+        started = time.perf_counter()
+        history = request.conversation_history
+        people = await asyncio.to_thread(Reader(self.ledger, scope).speakers) if history else []
+        rewritten = rewrite(request.query, history, people)
+        if not rewritten.needs_retrieval:
+            return reads.Found(
+                needs_retrieval=False,
+                rewritten_query=rewritten.query,
+                next_step_query=None,
+                recalled=Recalled(as_of=self.projector.position),
+                context="",
+                usage=Usage(seconds=round(time.perf_counter() - started, 6)),
+            )
+        vector = (await self._embedder.embed([rewritten.query]))[0]
+        question = Question(
+            rewritten.query,
+            space_name(self._embedder.space),
+            vector,
+            top_k=request.top_k,
+            exhaustive=request.exhaustive,
+        )
+        recalled = await self._recall.answer(scope, question)
+        return reads.Found(
+            needs_retrieval=True,
+            rewritten_query=rewritten.query,
+            next_step_query=_next_step(recalled),
+            recalled=recalled,
+            context=pack_context(recalled, request.max_tokens),
+            space=self._embedder.space.model,
+            dimension=self._embedder.space.dimension,
+            vector=base64.b64encode(np.asarray(vector, dtype="<f2").tobytes()).decode(),
+            usage=Usage(seconds=round(time.perf_counter() - started, 6)),
+        )
+
+    async def _await_ready(self, scope: Scope, request: reads.AwaitReady) -> Resource:
+        deadline = asyncio.get_running_loop().time() + request.timeout
+        changed = asyncio.Event()
+        self._ready_waiters.setdefault(request.resource_id, []).append(changed)
+        try:
+            while True:
+                changed.clear()
+                resource = await asyncio.to_thread(self._resource, scope, request.resource_id)
+                left = deadline - asyncio.get_running_loop().time()
+                if resource is not None and (resource.status in ("ready", "failed") or left <= 0):
+                    return resource
+                if left <= 0:
+                    raise Unavailable(f"resource {request.resource_id} is in the log, but not in the projection yet")
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), left)
+        finally:
+            self._ready_waiters[request.resource_id].remove(changed)
+            if not self._ready_waiters[request.resource_id]:
+                del self._ready_waiters[request.resource_id]
+
+    def _parked(self) -> int:
+        row = self.ledger.cursor().execute("SELECT count(*) FROM parked").fetchone()
+        return int(row[0]) if row else 0
+
+    def _resource(self, scope: Scope, resource_id: str) -> Resource | None:
+        try:
+            return Reader(self.ledger, scope).resource(resource_id)
+        except NotFound:
+            return None
+
+    async def _settle(self, scope: Scope, timeout: float) -> int:
+        """Wait until every resource of the user is ready and no category file is behind."""
+        deadline = asyncio.get_running_loop().time() + timeout
+        reader = Reader(self.ledger, scope)
+        for resource in await asyncio.to_thread(reader.resources):
+            left = max(0.001, deadline - asyncio.get_running_loop().time())
+            await self._await_ready(
+                scope,
+                reads.AwaitReady(tenant=scope.tenant, user=scope.user, resource_id=resource.id, timeout=left),
+            )
+        await self.summarizer.settled(scope, max(0.001, deadline - asyncio.get_running_loop().time()))
+        return self.projector.position
+
+    def _committed(self, commit: Commit) -> None:
+        for resource_id in commit.resources & self._ready_waiters.keys():
+            for waiter in self._ready_waiters[resource_id]:
+                waiter.set()
+
+
+def _next_step(recalled: Recalled) -> str | None:
+    """Suggest what to ask next: the words of the question that nothing found so far contains."""
+    return " ".join(recalled.missing) if recalled.sufficient_at is None and recalled.missing else None
+
+
+async def _open_stores(directory: Path) -> tuple[Ledger, Index]:
+    """Open both stores together; when either is unusable both are moved aside, and the log rebuilds them."""
+    try:
+        ledger = await asyncio.to_thread(Ledger.open, directory / _LEDGER)
+        try:
+            return ledger, await Index.open(directory / _INDEX)
+        except BaseException:
+            ledger.close()
+            raise
+    except (duckdb.Error, LedgerOutdatedError, RuntimeError, ValueError) as error:
+        if isinstance(error, duckdb.IOException) and "lock" in str(error).lower():
+            raise Unavailable(f"{directory / _LEDGER} is open in another process: {error}") from error
+        aside = await asyncio.to_thread(_move_aside, directory)
+        logger.warning("the projection could not be opened (%s); moved to %s, rebuilding from the log", error, aside)
+    return await asyncio.to_thread(Ledger.open, directory / _LEDGER), await Index.open(directory / _INDEX)
+
+
+def _move_aside(directory: Path) -> Path:
+    aside = directory / f"set-aside-{time.time_ns()}"
+    aside.mkdir(parents=True)
+    for path in (directory / _LEDGER, directory / f"{_LEDGER}.wal", directory / _INDEX):
+        if path.exists():
+            path.rename(aside / path.name)
+    return aside

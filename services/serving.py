@@ -1,0 +1,120 @@
+"""``memstream up``: runs parts of the service until it is told to stop, and stops within seconds."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import uvicorn
+
+from memstream.events.errors import Unavailable
+
+from .asyncapi import asyncapi_document
+from .bootstrap import ALL_PARTS, Part, Service, run
+from .gateway.app import create_app
+from .settings import Settings
+
+_NOTE = "service.json"
+_HTTP_GRACE_SECONDS = 2
+
+
+class Running(NamedTuple):
+    """Where a running service can be reached."""
+
+    url: str
+    pid: int
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn whose signals are handled by us: there is more to stop than HTTP."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve_until_stopped(
+    settings: Settings, parts: Iterable[Part] = ALL_PARTS, *, started: Callable[[Service, str | None], None]
+) -> None:
+    """Run the parts; ``started`` is called with the service and its HTTP address once everything answers.
+
+    SIGTERM and SIGINT stop it: HTTP first, then what is in work is finished or handed back, then the stores.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with run(settings, parts) as service:
+        if "gateway" not in service.parts:
+            started(service, None)
+            await stop.wait()
+            return
+        await _serve_http(service, stop, started)
+
+
+async def _serve_http(service: Service, stop: asyncio.Event, started: Callable[[Service, str | None], None]) -> None:
+    settings = service.settings
+    door = _listen(settings.host, settings.port)
+    host, port = door.getsockname()[:2]
+    app = create_app(service.engine, settings, asyncapi_document())
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=_HTTP_GRACE_SECONDS,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[door]))
+    while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
+    with _announced(settings.data_dir, address):
+        started(service, address)
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
+        stopping.cancel()
+
+
+def running_service(data_dir: Path) -> Running | None:
+    """Return the service that runs on a data directory of this machine; None when there is none."""
+    try:
+        note = json.loads((data_dir / _NOTE).read_text())
+        os.kill(int(note["pid"]), 0)
+        return Running(str(note["url"]), int(note["pid"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@contextlib.contextmanager
+def _announced(data_dir: Path, url: str) -> Iterator[None]:
+    """Leave a note in the data directory, so that the command line finds the service by itself."""
+    if not data_dir.is_dir():
+        yield
+        return
+    note = data_dir / _NOTE
+    note.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    door = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind((host, port))
+    except OSError as error:
+        door.close()
+        raise Unavailable(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port, or 0 for a free one"
+        ) from error
+    return door

@@ -1,0 +1,33 @@
+"""Settings: from the environment (``MEMSTREAM_…``) or handed in; every default works on one machine."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from memstream.events.publisher import MAX_RESOURCE_BYTES
+
+
+class Settings(BaseSettings):
+    """What a process of memstream may be told.
+
+    ``nats_url`` None starts the embedded server in ``data_dir``; the projections live there in either case.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MEMSTREAM_", extra="ignore")
+
+    nats_url: str | None = None
+    data_dir: Path = Path("data")
+    tenant: Annotated[str, Field(min_length=1)] = "default"
+    host: str = "127.0.0.1"
+    # 0 takes a free port.
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8377
+    replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    embedder: Literal["wordllama"] = "wordllama"
+    max_resource_bytes: Annotated[int, Field(gt=0)] = MAX_RESOURCE_BYTES
+    # How many resources one extraction worker has in work at once.
+    extraction_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    # /health/ready says no when the projection is further behind than this.
+    ready_lag: Annotated[int, Field(ge=0)] = 1_000
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"

@@ -1,0 +1,129 @@
+"""Keeps category files up to date: finds the stale ones in the ledger, writes them, appends the event.
+
+It has no state of its own: what is stale is asked from the ledger, and the event's id is derived from what it
+covers, so that a crash or a second process repeats nothing.
+"""
+
+import asyncio
+import contextlib
+import logging
+
+from memstream.events.errors import MemstreamError, Unavailable
+from memstream.events.ids import derived_id
+from memstream.events.log import EventLog
+from memstream.events.payloads import CategorySummarizedData, Space
+from memstream.events.subjects import Scope
+from memstream.events.types import CategorySummarized
+from memstream.evolution.extractive import write_file
+from memstream.evolution.staleness import StaleCategory, stale_categories
+from memstream.projections.apply import space_name
+from memstream.projections.index import Index
+from memstream.projections.ledger import Ledger
+from memstream.projections.projector import Commit
+from memstream.projections.reader import Reader
+
+logger = logging.getLogger("memstream.summaries")
+
+SUMMARIZER = "extractive-1"
+# Wait for a burst to end: one file for a hundred new items, not a hundred files.
+_QUIET_SECONDS = 0.15
+_LONGEST_WAIT_SECONDS = 2.0
+
+
+class Summarizer:
+    """Writes stale category files behind the projector's commits."""
+
+    def __init__(self, log: EventLog, ledger: Ledger, index: Index, space: Space) -> None:
+        self._log = log
+        self._ledger = ledger
+        self._index = index
+        self._space = space_name(space)
+        # None: everybody, as after a start.
+        self._dirty: set[str] | None = None
+        self._changed = asyncio.Event()
+        self._round = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+        self._appended = 0
+
+    async def start(self) -> None:
+        """Begin; the first round looks at everybody."""
+        self._changed.set()
+        self._task = asyncio.create_task(self._run(), name="summarizer")
+
+    async def stop(self) -> None:
+        """Stop; what is stale is found again at the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def committed(self, commit: Commit) -> None:
+        """Note whose memory changed."""
+        if commit.scopes and self._dirty is not None:
+            self._dirty |= commit.scopes
+        if commit.scopes:
+            self._changed.set()
+
+    async def settled(self, scope: Scope, timeout: float) -> None:
+        """Return once no category file of the user is behind; raise Unavailable after ``timeout`` seconds."""
+        try:
+            async with asyncio.timeout(timeout), self._round:
+                while await self._behind(scope):
+                    self._changed.set()
+                    await self._round.wait()
+        except TimeoutError as error:
+            raise Unavailable(f"category files are still being written after {timeout:g} s; ask again") from error
+
+    async def _behind(self, scope: Scope) -> bool:
+        if self._ledger.position < self._appended:
+            return True
+        return bool(await asyncio.to_thread(stale_categories, self._ledger, [scope.key]))
+
+    async def _run(self) -> None:
+        while True:
+            await self._changed.wait()
+            await self._quiet()
+            scopes, self._dirty = self._dirty, set()
+            try:
+                for stale in await asyncio.to_thread(stale_categories, self._ledger, scopes):
+                    await self._write(stale)
+            except MemstreamError as error:
+                logger.warning("category files wait: %s", error)
+                self._dirty = None
+                await asyncio.sleep(_LONGEST_WAIT_SECONDS)
+            async with self._round:
+                self._round.notify_all()
+
+    async def _quiet(self) -> None:
+        """Return when nothing changed for a moment, or after the longest wait."""
+        deadline = asyncio.get_running_loop().time() + _LONGEST_WAIT_SECONDS
+        while asyncio.get_running_loop().time() < deadline:
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), _QUIET_SECONDS)
+                continue
+            return
+
+    async def _write(self, stale: StaleCategory) -> None:
+        reader = Reader(self._ledger, stale.scope)
+        covers = reader.as_of
+        items = [item for item in await asyncio.to_thread(reader.items) if stale.category_id in item.categories]
+        vectors = await self._index.vectors_of(stale.scope.key, "item", self._space, [item.id for item in items])
+        if len(vectors) < len(items):
+            # Their vectors are on the way, and their commit will wake us.
+            self._dirty = (self._dirty or set()) | {stale.scope.key}
+            return
+        category = await asyncio.to_thread(reader.category, stale.category_id)
+        draft = write_file(category, items, vectors)
+        event = CategorySummarized.of(
+            stale.scope,
+            CategorySummarizedData(
+                category_id=stale.category_id,
+                text=draft.text,
+                citations=draft.citations,
+                covers=covers,
+                summarizer=SUMMARIZER,
+            ),
+            id=derived_id(stale.category_id, "category.summarized", covers),
+        )
+        self._appended = (await self._log.append(event)).position

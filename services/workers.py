@@ -1,0 +1,148 @@
+"""The work queues as FastStream subscribers: durable, shared by any number of workers, acknowledged by hand.
+
+Messages are taken raw and decoded one by one: a bad one is left to the projector, which parks it with its reason.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsBroker, NatsMessage
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.api import AckPolicy as NatsAckPolicy
+from nats.js.api import ConsumerConfig, DeliverPolicy
+
+from memstream.events.errors import InvalidEvent, MemstreamError
+from memstream.events.reading import Stored
+from memstream.events.stream import STREAM
+from memstream.events.subjects import ROOT
+from memstream.events.types import Event, ResourceIngested
+
+from .embedding import EMBEDDED_TYPES, FactEmbedding
+from .extraction import ResourceExtraction
+
+logger = logging.getLogger("memstream.workers")
+
+# The stream exists already: a subscriber that declares it would silently change its configuration.
+_STREAM = JStream(STREAM, declare=False)
+_ACK_WAIT_SECONDS = 30.0
+_BACKOFF_SECONDS = (0.5, 2.0, 5.0)
+
+Handler = Callable[[Event, int], Awaitable[bool]]
+
+
+class WorkerPool:
+    """The subscribers of one process; ``stop`` hands back what is in work."""
+
+    def __init__(self, broker: NatsBroker) -> None:
+        self._broker = broker
+        self._working: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    def add_extraction(self, work: ResourceExtraction, concurrency: int) -> None:
+        """Take ingested resources from the shared extraction queue."""
+
+        async def handle(event: Event, attempt: int) -> bool:
+            assert isinstance(event, ResourceIngested)
+            try:
+                await work.process(event)
+            except (MemstreamError, OSError, RuntimeError, ValueError) as error:
+                logger.warning("resource %s, attempt %d: %s", event.data.resource_id, attempt, error)
+                return await work.fail(event, error, attempt)
+            return True
+
+        self._subscribe("extraction", "resource.ingested", handle, concurrency)
+
+    def add_embedding(self, work: FactEmbedding, queue: str) -> None:
+        """Take facts from the shared embedding queue of one space."""
+
+        async def handle(event: Event, _attempt: int) -> bool:
+            await work.process(event)
+            return True
+
+        for event_type in EMBEDDED_TYPES:
+            self._subscribe(f"{queue}-{event_type.replace('.', '-')}", event_type, handle, 4)
+
+    async def stop(self, grace: float = 2.0) -> None:
+        """Let work in hand finish for ``grace`` seconds, then hand the rest back to the queue."""
+        self._stopping = True
+        if self._working:
+            await asyncio.wait(self._working, timeout=grace)
+        for task in list(self._working):
+            task.cancel()
+        await asyncio.gather(*self._working, return_exceptions=True)
+
+    def _subscribe(self, queue: str, event_type: str, handler: Handler, concurrency: int) -> None:
+        config = ConsumerConfig(
+            ack_policy=NatsAckPolicy.EXPLICIT,
+            ack_wait=_ACK_WAIT_SECONDS,
+            deliver_policy=DeliverPolicy.ALL,
+            deliver_subject=f"memstream-work.{queue}",
+            max_ack_pending=max(64, 4 * concurrency),
+        )
+        subscriber = self._broker.subscriber(
+            f"{ROOT}.*.*.{event_type}",
+            queue=queue,
+            stream=_STREAM,
+            config=config,
+            ack_policy=AckPolicy.MANUAL,
+            max_workers=max(2, concurrency),
+            decoder=_raw,
+            title=queue,
+            description=f"{event_type} → {queue.split('-', maxsplit=1)[0]}",
+        )
+
+        async def consume(message: NatsMessage) -> None:
+            await self._consume(message.raw_message, handler)
+
+        subscriber(consume)
+
+    async def _consume(self, message: Msg, handler: Handler) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if self._stopping:
+            await message.nak()
+            return
+        self._working.add(cast("asyncio.Task[None]", task))
+        beat = asyncio.create_task(_keep_alive(message))
+        try:
+            await self._handle(message, handler)
+        except asyncio.CancelledError:
+            await message.nak()
+        finally:
+            beat.cancel()
+            self._working.discard(cast("asyncio.Task[None]", task))
+
+    @staticmethod
+    async def _handle(message: Msg, handler: Handler) -> None:
+        meta = message.metadata
+        stored = Stored(meta.sequence.stream, message.subject, message.data, meta.timestamp, meta.num_pending)
+        try:
+            event = stored.decode()
+        except InvalidEvent:
+            await message.ack()
+            return
+        attempt = int(meta.num_delivered or 1)
+        try:
+            done = await handler(event, attempt)
+        except (MemstreamError, NatsError, OSError, RuntimeError, TimeoutError) as error:
+            logger.warning("position %d, attempt %d: %s", stored.position, attempt, error)
+            done = False
+        if done:
+            await message.ack()
+        else:
+            await message.nak(delay=_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS)) - 1])
+
+
+async def _keep_alive(message: Msg) -> None:
+    """Tell the server that long work goes on, so that nobody else starts it."""
+    while True:
+        await asyncio.sleep(_ACK_WAIT_SECONDS / 3)
+        await message.in_progress()
+
+
+async def _raw(message: NatsMessage) -> bytes:
+    return bytes(message.body)

@@ -6,7 +6,7 @@ The bytes of a conversation are kept as they came; a list given in Python is kep
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -70,13 +70,14 @@ def decode_messages(content: bytes, media_type: str) -> list[Message]:
         ) from error
     if media_type == JSONL:
         return parse_messages(list(_json_lines(text)), place="line")
+    values: Any
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise InvalidInput(f"invalid JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
-    if isinstance(values, Mapping) and isinstance(values.get("messages"), list):
-        values = values["messages"]
-    return parse_messages(values)
+    if isinstance(values, dict) and "messages" in values:
+        return parse_messages(cast("dict[str, Any]", values)["messages"])
+    return parse_messages(cast("list[Any]", values))
 
 
 def encode_messages(messages: Iterable[Message]) -> bytes:

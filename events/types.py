@@ -5,7 +5,7 @@ None until an event has been read back from it.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
@@ -17,9 +17,11 @@ from .subjects import Scope, subject_of
 from .upcast import UPCASTERS, Upcasters
 
 DataT = TypeVar("DataT", bound=Frozen)
+TypeT = TypeVar("TypeT", bound=str)
+VersionT = TypeVar("VersionT", bound=int)
 
 
-class Envelope(Frozen, Generic[DataT]):
+class Envelope(Frozen, Generic[DataT, TypeT, VersionT]):
     """What every event carries around its ``data``.
 
     ``time`` is when it happened in the world (the caller may give it), ``recorded`` when the server stored it.
@@ -27,8 +29,8 @@ class Envelope(Frozen, Generic[DataT]):
     """
 
     id: Identifier
-    type: str
-    version: int
+    type: TypeT
+    version: VersionT
     tenant: Annotated[str, Field(min_length=1)]
     user: Annotated[str, Field(min_length=1)]
     agent: str | None = None
@@ -59,7 +61,7 @@ class Envelope(Frozen, Generic[DataT]):
         *,
         id: str | None = None,  # noqa: A002 - the envelope's own word
         time: datetime | None = None,
-        cause: "Envelope[Any] | None" = None,
+        cause: "Envelope[Any, Any, Any] | None" = None,
         correlation: str | None = None,
         **labels: str | None,
     ) -> Self:
@@ -72,6 +74,8 @@ class Envelope(Frozen, Generic[DataT]):
         return cls.model_validate(
             {
                 "id": id or new_id(),
+                "type": type_name(cls),
+                "version": get_args(cls.model_fields["version"].annotation)[0],
                 "tenant": scope.tenant,
                 "user": scope.user,
                 "time": time or datetime.now(UTC),
@@ -86,137 +90,85 @@ class Envelope(Frozen, Generic[DataT]):
         return self.__pydantic_serializer__.to_json(self, exclude={"position", "recorded"}, exclude_none=True)
 
 
-class ResourceIngested(Envelope[payloads.ResourceIngestedData]):
+def type_name(kind: type[Envelope[Any, Any, Any]]) -> str:
+    """Return the event type that a class stands for."""
+    return str(get_args(kind.model_fields["type"].annotation)[0])
+
+
+class ResourceIngested(Envelope[payloads.ResourceIngestedData, Literal["resource.ingested"], Literal[1]]):
     """See ``payloads.ResourceIngestedData``."""
 
-    type: Literal["resource.ingested"] = "resource.ingested"
-    version: Literal[1] = 1
 
-
-class ResourceDescribed(Envelope[payloads.ResourceDescribedData]):
+class ResourceDescribed(Envelope[payloads.ResourceDescribedData, Literal["resource.described"], Literal[1]]):
     """See ``payloads.ResourceDescribedData``."""
 
-    type: Literal["resource.described"] = "resource.described"
-    version: Literal[1] = 1
 
-
-class ItemsExtracted(Envelope[payloads.ItemsExtractedData]):
+class ItemsExtracted(Envelope[payloads.ItemsExtractedData, Literal["items.extracted"], Literal[1]]):
     """See ``payloads.ItemsExtractedData``."""
 
-    type: Literal["items.extracted"] = "items.extracted"
-    version: Literal[1] = 1
 
-
-class ExtractionFailed(Envelope[payloads.ExtractionFailedData]):
+class ExtractionFailed(Envelope[payloads.ExtractionFailedData, Literal["extraction.failed"], Literal[1]]):
     """See ``payloads.ExtractionFailedData``."""
 
-    type: Literal["extraction.failed"] = "extraction.failed"
-    version: Literal[1] = 1
 
-
-class ItemReinforced(Envelope[payloads.ItemReinforcedData]):
+class ItemReinforced(Envelope[payloads.ItemReinforcedData, Literal["item.reinforced"], Literal[1]]):
     """See ``payloads.ItemReinforcedData``."""
 
-    type: Literal["item.reinforced"] = "item.reinforced"
-    version: Literal[1] = 1
 
-
-class ItemSuperseded(Envelope[payloads.ItemSupersededData]):
+class ItemSuperseded(Envelope[payloads.ItemSupersededData, Literal["item.superseded"], Literal[1]]):
     """See ``payloads.ItemSupersededData``."""
 
-    type: Literal["item.superseded"] = "item.superseded"
-    version: Literal[1] = 1
 
-
-class ItemRevised(Envelope[payloads.ItemRevisedData]):
+class ItemRevised(Envelope[payloads.ItemRevisedData, Literal["item.revised"], Literal[1]]):
     """See ``payloads.ItemRevisedData``."""
 
-    type: Literal["item.revised"] = "item.revised"
-    version: Literal[1] = 1
 
-
-class ItemForgotten(Envelope[payloads.ItemForgottenData]):
+class ItemForgotten(Envelope[payloads.ItemForgottenData, Literal["item.forgotten"], Literal[1]]):
     """See ``payloads.ItemForgottenData``."""
 
-    type: Literal["item.forgotten"] = "item.forgotten"
-    version: Literal[1] = 1
 
-
-class CategoryCreated(Envelope[payloads.CategoryCreatedData]):
+class CategoryCreated(Envelope[payloads.CategoryCreatedData, Literal["category.created"], Literal[1]]):
     """See ``payloads.CategoryCreatedData``."""
 
-    type: Literal["category.created"] = "category.created"
-    version: Literal[1] = 1
 
-
-class CategorySummarized(Envelope[payloads.CategorySummarizedData]):
+class CategorySummarized(Envelope[payloads.CategorySummarizedData, Literal["category.summarized"], Literal[1]]):
     """See ``payloads.CategorySummarizedData``."""
 
-    type: Literal["category.summarized"] = "category.summarized"
-    version: Literal[1] = 1
 
-
-class ItemsRefiled(Envelope[payloads.ItemsRefiledData]):
+class ItemsRefiled(Envelope[payloads.ItemsRefiledData, Literal["items.refiled"], Literal[1]]):
     """See ``payloads.ItemsRefiledData``."""
 
-    type: Literal["items.refiled"] = "items.refiled"
-    version: Literal[1] = 1
 
-
-class CategoriesMerged(Envelope[payloads.CategoriesMergedData]):
+class CategoriesMerged(Envelope[payloads.CategoriesMergedData, Literal["categories.merged"], Literal[1]]):
     """See ``payloads.CategoriesMergedData``."""
 
-    type: Literal["categories.merged"] = "categories.merged"
-    version: Literal[1] = 1
 
-
-class CategorySplit(Envelope[payloads.CategorySplitData]):
+class CategorySplit(Envelope[payloads.CategorySplitData, Literal["category.split"], Literal[1]]):
     """See ``payloads.CategorySplitData``."""
 
-    type: Literal["category.split"] = "category.split"
-    version: Literal[1] = 1
 
-
-class EvolutionTrialed(Envelope[payloads.EvolutionTrialedData]):
+class EvolutionTrialed(Envelope[payloads.EvolutionTrialedData, Literal["evolution.trialed"], Literal[1]]):
     """See ``payloads.EvolutionTrialedData``."""
 
-    type: Literal["evolution.trialed"] = "evolution.trialed"
-    version: Literal[1] = 1
 
-
-class EvolutionReverted(Envelope[payloads.EvolutionRevertedData]):
+class EvolutionReverted(Envelope[payloads.EvolutionRevertedData, Literal["evolution.reverted"], Literal[1]]):
     """See ``payloads.EvolutionRevertedData``."""
 
-    type: Literal["evolution.reverted"] = "evolution.reverted"
-    version: Literal[1] = 1
 
-
-class VectorsEmbedded(Envelope[payloads.VectorsEmbeddedData]):
+class VectorsEmbedded(Envelope[payloads.VectorsEmbeddedData, Literal["vectors.embedded"], Literal[1]]):
     """See ``payloads.VectorsEmbeddedData``."""
 
-    type: Literal["vectors.embedded"] = "vectors.embedded"
-    version: Literal[1] = 1
 
-
-class RetrievalServed(Envelope[payloads.RetrievalServedData]):
+class RetrievalServed(Envelope[payloads.RetrievalServedData, Literal["retrieval.served"], Literal[1]]):
     """See ``payloads.RetrievalServedData``."""
 
-    type: Literal["retrieval.served"] = "retrieval.served"
-    version: Literal[1] = 1
 
-
-class FeedbackGiven(Envelope[payloads.FeedbackGivenData]):
+class FeedbackGiven(Envelope[payloads.FeedbackGivenData, Literal["feedback.given"], Literal[1]]):
     """See ``payloads.FeedbackGivenData``."""
 
-    type: Literal["feedback.given"] = "feedback.given"
-    version: Literal[1] = 1
 
-
-class UserErased(Envelope[payloads.UserErasedData]):
+class UserErased(Envelope[payloads.UserErasedData, Literal["user.erased"], Literal[1]]):
     """See ``payloads.UserErasedData``."""
-
-    type: Literal["user.erased"] = "user.erased"
-    version: Literal[1] = 1
 
 
 Event = (
@@ -241,7 +193,7 @@ Event = (
     | UserErased
 )
 EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
-EVENT_TYPES: tuple[str, ...] = tuple(str(cls.model_fields["type"].default) for cls in Event.__args__)
+EVENT_TYPES: tuple[str, ...] = tuple(type_name(kind) for kind in get_args(Event))
 
 
 def decode(body: bytes | str, *, upcasters: Upcasters = UPCASTERS) -> Event:

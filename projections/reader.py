@@ -41,7 +41,8 @@ class Reader:
         after: int = 0,
     ) -> list[Item]:
         """Return live items in the order in which they were made; ``ids`` keeps the given order."""
-        where, values = "", Parameters()
+        where = ""
+        values: Parameters = []
         if ids is not None:
             where, values = "AND i.id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
         if resource_id is not None:
@@ -71,7 +72,8 @@ class Reader:
 
     def categories(self, *, ids: Sequence[str] | None = None) -> list[Category]:
         """Return the live categories, largest first."""
-        where, values = "", Parameters()
+        where = ""
+        values: Parameters = []
         if ids is not None:
             where, values = "AND c.id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
         rows = self._rows(
@@ -106,7 +108,8 @@ class Reader:
 
     def files(self, *, ids: Sequence[str] | None = None) -> list[CategoryFile]:
         """Return the category files of this moment, by name."""
-        where, values = "", Parameters()
+        where = ""
+        values: Parameters = []
         if ids is not None:
             where, values = "AND f.category_id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
         rows = self._rows(
@@ -141,7 +144,8 @@ class Reader:
         self, *, ids: Sequence[str] | None = None, limit: int | None = None, after: int = 0
     ) -> list[Resource]:
         """Return the resources in the order in which they came."""
-        where, values = "", Parameters()
+        where = ""
+        values: Parameters = []
         if ids is not None:
             where, values = "AND r.id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
         rows = self._rows(
@@ -161,7 +165,8 @@ class Reader:
 
     def segments(self, *, ids: Sequence[str] | None = None, resource_id: str | None = None) -> list[Segment]:
         """Return segments by resource and order in it."""
-        where, values = "", Parameters()
+        where = ""
+        values: Parameters = []
         if ids is not None:
             where, values = "AND s.id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
         if resource_id is not None:

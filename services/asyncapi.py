@@ -9,14 +9,14 @@ from pydantic import BaseModel
 
 from memstream import __version__
 from memstream.events.subjects import ROOT
-from memstream.events.types import Event
+from memstream.events.types import Event, type_name
 
 
 def asyncapi_document() -> dict[str, Any]:
     """Return the document: one channel per event type, with the schema of its envelope and data."""
     broker = NatsBroker()
     for kind in get_args(Event):
-        name = str(kind.model_fields["type"].default)
+        name = type_name(kind)
         publisher = broker.publisher(
             f"{ROOT}.<tenant>.<user>.{name}", schema=kind, title=name, description=_meaning(kind)
         )

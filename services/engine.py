@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from memstream import __version__
 from memstream.events import payloads as p
@@ -248,10 +248,12 @@ def _view(stored: Stored) -> EventView:
     """Show a stored message; one that is no event of ours is shown as it is, not hidden."""
     document: dict[str, Any] = {}
     with suppress(ValueError):
-        loaded = json.loads(stored.body)
+        loaded: Any = json.loads(stored.body)
         document = loaded if isinstance(loaded, dict) else {}
-    data = document.get("data")
-    shown = dict(data) if isinstance(data, dict) else {"unreadable": stored.body[:200].decode("utf-8", "replace")}
+    data: Any = document.get("data")
+    shown: dict[str, Any] = {"unreadable": stored.body[:200].decode("utf-8", "replace")}
+    if isinstance(data, dict):
+        shown = dict(cast("dict[str, Any]", data))
     if isinstance(vectors := shown.get("vectors"), list):
         shown["vectors"] = [{key: value for key, value in one.items() if key != "vector"} for one in vectors]
     return EventView(

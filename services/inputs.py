@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast, get_args
+from typing import Any, BinaryIO, cast, get_args
 
 from memstream.events.errors import InvalidInput
 from memstream.events.messages import JSON, MessageLike, encode_messages, parse_messages
@@ -68,13 +68,16 @@ def modality_of(given: str | None, content: Content) -> Modality:
 
 
 def _modality_of_suffix(suffix: str) -> Modality:
-    groups: list[tuple[set[str], Literal["conversation", "image", "audio", "video"]]] = [
+    groups: list[tuple[set[str], Modality]] = [
         (_CONVERSATION_FILES, "conversation"),
         (_IMAGE, "image"),
         (_AUDIO, "audio"),
         (_VIDEO, "video"),
     ]
-    return next((modality for suffixes, modality in groups if suffix in suffixes), "document")
+    for suffixes, modality in groups:
+        if suffix in suffixes:
+            return modality
+    return "document"
 
 
 def _open_file(path: Path) -> BinaryIO:

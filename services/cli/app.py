@@ -103,7 +103,7 @@ def up(
     Examples: `memstream up` · `memstream up --port 0 --data-dir /var/lib/memstream` ·
     `memstream up extraction --nats-url nats://nats:4222` (one part of many)
     """
-    from memstream.services.bootstrap import ALL_PARTS, Service  # noqa: PLC0415 - loads the databases
+    from memstream.services.bootstrap import ALL_PARTS, Part, Service  # noqa: PLC0415 - loads the databases
     from memstream.services.serving import serve_until_stopped  # noqa: PLC0415
     from memstream.services.settings import Settings  # noqa: PLC0415
 
@@ -119,7 +119,7 @@ def up(
         out.print("  stop with Ctrl-C")
 
     with errors_end(as_json):
-        chosen = [part for part in ALL_PARTS if parts is None or part in parts]
+        chosen: list[Part] = [part for part in ALL_PARTS if parts is None or part in parts]
         if unknown := sorted(set(parts or ()) - set(ALL_PARTS)):
             raise InvalidInput(f"unknown part {unknown[0]!r}; known are {', '.join(ALL_PARTS)}")
         if nats_url is None and set(chosen) != set(ALL_PARTS):

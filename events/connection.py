@@ -1,5 +1,6 @@
 """Connecting to NATS: reconnect for ever, report trouble once, fail with a sentence."""
 
+import contextlib
 import logging
 
 import nats
@@ -22,11 +23,18 @@ async def connect(url: str, *, name: str = "memstream", timeout: float = 5.0) ->
         logger.debug("nats: %r", error)
 
     async def on_disconnect() -> None:
-        logger.info("connection to %s lost; reconnecting", url)
+        logger.debug("disconnected from %s", url)
 
     try:
+        # One attempt that fails at once: the lasting client below would try for ever.
         first = await nats.connect(
-            url, name=name, allow_reconnect=False, connect_timeout=max(1, int(timeout)), error_cb=on_error
+            url,
+            name=name,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            connect_timeout=max(1, int(timeout)),
+            error_cb=on_error,
         )
         await first.close()
         return await nats.connect(
@@ -44,3 +52,10 @@ async def connect(url: str, *, name: str = "memstream", timeout: float = 5.0) ->
             f"no NATS server answers at {url!r} ({error or type(error).__name__}); start one, "
             "or leave the URL out to use the embedded server"
         ) from error
+
+
+async def disconnect(nc: Client) -> None:
+    """Close a connection; harmless when it is closed, or when the server went away first."""
+    if not nc.is_closed:
+        with contextlib.suppress(OSError, NatsError):
+            await nc.close()

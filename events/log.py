@@ -15,7 +15,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
 from .appending import MAX_BATCH, Appended, Appender
-from .connection import connect
+from .connection import connect, disconnect
 from .errors import LogUnavailable
 from .objects import ResourceStore
 from .reading import Stored, follow, read
@@ -139,8 +139,8 @@ class EventLog:
 
     async def close(self) -> None:
         """Close the connection if this log opened it."""
-        if self._owns_connection and not self.nc.is_closed:
-            await self.nc.close()
+        if self._owns_connection:
+            await disconnect(self.nc)
 
     async def __aenter__(self) -> Self:
         return self

@@ -7,9 +7,9 @@ whatever is wrong with it, the log rebuilds it.
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
@@ -24,12 +24,15 @@ _MEMORY_LIMIT = "512MB"
 _THREADS = 2
 
 
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+
 class LedgerOutdatedError(MemstreamError):
     """The file holds another schema version: set it aside and rebuild."""
 
 
 class Ledger:
-    """One ledger file and its single writer. Readers take a ``snapshot``; every thread has its own cursor."""
+    """One ledger file and its single writer; every thread has its own cursor."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         self._connection = connection
@@ -52,8 +55,6 @@ class Ledger:
         }
         connection = duckdb.connect(os.fspath(path), config=config)
         try:
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute(META_DDL)
             ledger = cls(connection, path)
             ledger._prepare()
         except BaseException:
@@ -62,18 +63,20 @@ class Ledger:
         return ledger
 
     def _prepare(self) -> None:
+        cursor = self.cursor()
+        cursor.execute(META_DDL)
         version = self.meta("schema_version")
         if version is not None and int(version) != SCHEMA_VERSION:
             raise LedgerOutdatedError(f"{self.path} holds schema version {version}, this is {SCHEMA_VERSION}")
         for table in TABLES.values():
-            self._connection.execute(table.ddl)
+            cursor.execute(table.ddl)
         if version is None:
-            self._put_meta(self._connection, {"schema_version": str(SCHEMA_VERSION), "position": "0"})
+            self._put_meta(cursor, {"schema_version": str(SCHEMA_VERSION), "position": "0"})
 
     def meta(self, key: str) -> str | None:
         """Return a fact about the ledger itself; None when it is not known."""
-        row = self.cursor().execute("SELECT value FROM meta WHERE key = ?", [key]).fetchone()
-        return None if row is None else str(row[0])
+        found = self.rows("SELECT value FROM meta WHERE key = ?", [key])
+        return str(found[0][0]) if found else None
 
     @property
     def position(self) -> int:
@@ -94,7 +97,7 @@ class Ledger:
                 "data; restore it from a backup, or move the projection away to accept the loss"
             )
         if known is None:
-            self._put_meta(self._connection, {"log_id": log_id})
+            self._put_meta(self.cursor(), {"log_id": log_id})
 
     def commit(self, changes: Changes, position: int, meta: Mapping[str, str] | None = None) -> None:
         """Write changes and the position that they reach in one transaction; the position must rise."""
@@ -113,6 +116,10 @@ class Ledger:
                 cursor.execute("ROLLBACK")
             raise
 
+    def rows(self, query: str, values: Parameters = ()) -> list[tuple[Any, ...]]:
+        """Run a query and return all its rows: a result left unfinished would block this thread's next query."""
+        return self.cursor().execute(query, values).fetchall()
+
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return this thread's cursor."""
         cursor: duckdb.DuckDBPyConnection | None = getattr(self._local, "cursor", None)
@@ -121,16 +128,6 @@ class Ledger:
             cursor.execute("SET TimeZone = 'UTC'")
             self._local.cursor = cursor
         return cursor
-
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Read one consistent state: everything inside sees the same position."""
-        cursor = self.cursor()
-        cursor.execute("BEGIN")
-        try:
-            yield cursor
-        finally:
-            cursor.execute("ROLLBACK")
 
     def close(self) -> None:
         """Write the ledger out and close it."""

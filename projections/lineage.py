@@ -1,6 +1,6 @@
 """Lineage: from any category, item, segment or resource to all the others, and to the events behind them."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from memstream.events.errors import NotFound
 from memstream.events.subjects import Scope
@@ -51,7 +51,7 @@ def trace(ledger: Ledger, scope: Scope, identifier: str, *, as_of: int | None = 
 def _layer_of(ledger: Ledger, scope: str, identifier: str, moment: int) -> LineageLayer:
     for layer, table in _TABLES.items():
         query = f"SELECT 1 FROM {table} WHERE scope = ? AND id = ? AND made <= ? LIMIT 1"
-        if _rows(ledger, query, [scope, identifier, moment]):
+        if ledger.rows(query, [scope, identifier, moment]):
             return layer
     raise NotFound(
         f"no category, item, segment or resource {identifier!r} in this user's memory; "
@@ -61,7 +61,7 @@ def _layer_of(ledger: Ledger, scope: str, identifier: str, moment: int) -> Linea
 
 def _connect(ledger: Ledger, scope: str, layer: LineageLayer, identifier: str, moment: int) -> _Connected:
     def ids(query: str, keys: set[str]) -> set[str]:
-        return {row[0] for row in _rows(ledger, f"{query} AND made <= ?", [scope, sorted(keys), moment])}
+        return {row[0] for row in ledger.rows(f"{query} AND made <= ?", [scope, sorted(keys), moment])}
 
     def ending_in(columns: str, table: str, column: str, keys: set[str]) -> set[str]:
         return ids(
@@ -105,16 +105,11 @@ def _events(ledger: Ledger, scope: str, connected: _Connected, moment: int) -> t
             if is_end and not ends:
                 continue
             values = {"scope": scope, "keys": sorted(keys)}
-            rows = ledger.cursor().execute(query.format(table, column), values).fetchall()
+            rows = ledger.rows(query.format(table, column), values)
             positions |= {row[0] for row in rows if row[0] is not None and row[0] <= moment}
-    rows = _rows(
-        ledger,
+    rows = ledger.rows(
         "SELECT position, id, type, time, recorded FROM events WHERE scope = ? AND position IN "
         "(SELECT unnest(?::BIGINT[])) ORDER BY position",
         [scope, sorted(positions)],
     )
     return tuple(EventRef(position=r[0], id=r[1], type=r[2], time=r[3], recorded=r[4]) for r in rows)
-
-
-def _rows(ledger: Ledger, query: str, values: list[Any]) -> list[tuple[Any, ...]]:
-    return ledger.cursor().execute(query, values).fetchall()

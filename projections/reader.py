@@ -7,8 +7,6 @@ All methods block; services call them in threads.
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-import duckdb
-
 from memstream.events.errors import NotFound
 from memstream.events.payloads import Span
 from memstream.events.subjects import Scope
@@ -44,7 +42,7 @@ class Reader:
         where = ""
         values: Parameters = []
         if ids is not None:
-            where, values = "AND i.id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
+            where, values = "AND list_contains(?::VARCHAR[], i.id)", [list(ids)]
         if resource_id is not None:
             where += " AND i.id IN (SELECT item_id FROM sources WHERE scope = ? AND resource_id = ?)"
             values += [self._scope, resource_id]
@@ -75,7 +73,7 @@ class Reader:
         where = ""
         values: Parameters = []
         if ids is not None:
-            where, values = "AND c.id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
+            where, values = "AND list_contains(?::VARCHAR[], c.id)", [list(ids)]
         rows = self._rows(
             f"SELECT c.id, c.name, c.description, c.origin, "
             f"(SELECT count(*) FROM links l JOIN items i ON i.scope = l.scope AND i.id = l.item_id "
@@ -99,6 +97,15 @@ class Reader:
             for row in rows
         ]
 
+    def names(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return name and description of the live ones among some categories."""
+        rows = self._rows(
+            f"SELECT c.id, c.name, c.description FROM categories c "
+            f"WHERE c.scope = ? AND list_contains(?::VARCHAR[], c.id) AND {_live('c')}",
+            [self._scope, list(ids), *self._moment()],
+        )
+        return {row[0]: (row[1], row[2]) for row in rows}
+
     def category(self, reference: str) -> Category:
         """Return a live category by id or name; raise NotFound."""
         found = [one for one in self.categories() if reference in (one.id, one.name)]
@@ -111,7 +118,7 @@ class Reader:
         where = ""
         values: Parameters = []
         if ids is not None:
-            where, values = "AND f.category_id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
+            where, values = "AND list_contains(?::VARCHAR[], f.category_id)", [list(ids)]
         rows = self._rows(
             f"SELECT f.category_id, c.name, f.version, f.text, f.citations, f.covers, f.made FROM files f "
             f"JOIN categories c ON c.scope = f.scope AND c.id = f.category_id AND {_live('c')} "
@@ -147,7 +154,7 @@ class Reader:
         where = ""
         values: Parameters = []
         if ids is not None:
-            where, values = "AND r.id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
+            where, values = "AND list_contains(?::VARCHAR[], r.id)", [list(ids)]
         rows = self._rows(
             f"SELECT r.id, r.name, r.modality, r.media_type, r.digest, r.size, r.session, r.agent, r.time, r.made, "
             f"r.ended FROM resources r WHERE r.scope = ? {where} AND {_live('r')} ORDER BY r.made {_page(limit, after)}",
@@ -168,7 +175,7 @@ class Reader:
         where = ""
         values: Parameters = []
         if ids is not None:
-            where, values = "AND s.id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
+            where, values = "AND list_contains(?::VARCHAR[], s.id)", [list(ids)]
         if resource_id is not None:
             where += " AND s.resource_id = ?"
             values.append(resource_id)
@@ -184,7 +191,7 @@ class Reader:
         """Return the live items that each segment gave."""
         rows = self._rows(
             f"SELECT s.segment_id, s.item_id FROM sources s JOIN items i ON i.scope = s.scope AND i.id = s.item_id "
-            f"WHERE s.scope = ? AND s.segment_id IN (SELECT unnest(?::VARCHAR[])) AND {_live('i')} AND {_live('s')} "
+            f"WHERE s.scope = ? AND list_contains(?::VARCHAR[], s.segment_id) AND {_live('i')} AND {_live('s')} "
             f"ORDER BY s.span_start, s.item_id",
             [self._scope, list(ids), *self._moment(), *self._moment()],
         )
@@ -250,7 +257,7 @@ class Reader:
         sources: dict[str, list[SourceRef]] = {}
         for row in self._rows(
             f"SELECT s.item_id, s.resource_id, s.segment_id, s.unit, s.span_start, s.span_end, s.message_ids, s.time "
-            f"FROM sources s WHERE s.scope = ? AND s.item_id IN (SELECT unnest(?::VARCHAR[])) AND {_live('s')} "
+            f"FROM sources s WHERE s.scope = ? AND list_contains(?::VARCHAR[], s.item_id) AND {_live('s')} "
             "ORDER BY s.made, s.span_start",
             [self._scope, ids, *self._moment()],
         ):
@@ -285,7 +292,7 @@ class Reader:
             (row[0], row[1]): row[2]
             for row in self._rows(
                 "SELECT resource_id, stage, count(*) >= max(parts) FROM parts WHERE scope = ? AND made <= ? AND "
-                "resource_id IN (SELECT unnest(?::VARCHAR[])) GROUP BY resource_id, stage",
+                "list_contains(?::VARCHAR[], resource_id) GROUP BY resource_id, stage",
                 [self._scope, self.as_of, wanted],
             )
         }
@@ -293,7 +300,7 @@ class Reader:
             row[0]: row[1]
             for row in self._rows(
                 "SELECT resource_id, arg_max(reason, made) FROM failures WHERE scope = ? AND made <= ? AND parked AND "
-                "resource_id IN (SELECT unnest(?::VARCHAR[])) GROUP BY resource_id",
+                "list_contains(?::VARCHAR[], resource_id) GROUP BY resource_id",
                 [self._scope, self.as_of, wanted],
             )
         }
@@ -341,8 +348,7 @@ class Reader:
         return [self.as_of, self.as_of]
 
     def _rows(self, query: str, values: Parameters | dict[str, Any]) -> list[tuple[Any, ...]]:
-        cursor: duckdb.DuckDBPyConnection = self._ledger.cursor()
-        return cursor.execute(query, values).fetchall()
+        return self._ledger.rows(query, values)
 
     def _number(self, query: str, values: Parameters) -> int:
         return int(self._rows(query, [self._scope, *values])[0][0])

@@ -31,13 +31,16 @@ _JUDGED_HITS = 5
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: the text (rewritten if need be), its vector, and how many hits each tier may return."""
+    """What is asked: the text (rewritten if need be), its vector, and how many hits each tier may return.
+
+    ``as_of`` is the log position to answer for.
+    """
 
     text: str
     space: str | None
     vector: NDArray[np.float32] | None
+    as_of: int
     top_k: int = 10
-    as_of: int | None = None
     # A caller that wants every tier, whatever the first ones found.
     exhaustive: bool = False
     words: frozenset[str] = field(init=False)
@@ -67,7 +70,7 @@ class Recall:
 
     async def answer(self, scope: Scope, question: Question) -> Recalled:
         """Search the tiers in order and return what they found, with the first tier that sufficed."""
-        moment = self._ledger.position if question.as_of is None else question.as_of
+        moment = question.as_of
         reader = Reader(self._ledger, scope, moment)
         categories, quoted = await self._categories(scope, question, reader)
         if quoted and not question.exhaustive:
@@ -94,7 +97,7 @@ class Recall:
 
     async def _search(self, scope: Scope, layer: str, question: Question, depth: int) -> Ranked:
         """Search one layer both ways at once and fuse; rows newer than the question's moment are left out."""
-        moment = self._ledger.position if question.as_of is None else question.as_of
+        moment = question.as_of
 
         async def near() -> list[Match]:
             if question.vector is None or question.space is None:
@@ -116,20 +119,21 @@ class Recall:
         ids = [identifier for identifier, _ in best]
         categories, files = await asyncio.to_thread(
             lambda: (
-                {one.id: one for one in reader.categories(ids=ids)},
+                reader.names(ids),
                 {one.category_id: one for one in reader.files(ids=ids)},
             )
         )
         hits: list[CategoryHit] = []
         for identifier, score in best:
-            if (category := categories.get(identifier)) is None:
+            if identifier not in categories:
                 continue
+            name, description = categories[identifier]
             file = files.get(identifier)
             hits.append(
                 CategoryHit(
                     id=identifier,
-                    name=category.name,
-                    description=category.description,
+                    name=name,
+                    description=description,
                     summary=file.text if file else "",
                     items=file.citations if file else (),
                     score=round(score, 4),

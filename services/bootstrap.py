@@ -8,7 +8,7 @@ from typing import Literal
 
 from faststream.nats import NatsBroker
 
-from memstream.events.connection import connect
+from memstream.events.connection import connect, disconnect
 from memstream.events.datadir import DataDirectory
 from memstream.events.log import EventLog
 from memstream.events.server import EmbeddedServer
@@ -59,7 +59,7 @@ async def run(
     async with AsyncExitStack() as stack:
         url = await _server(settings, chosen, stack)
         nc = await connect(url, name="memstream-log")
-        stack.push_async_callback(nc.close)
+        stack.push_async_callback(disconnect, nc)
         log = await EventLog.open(nc, replicas=settings.replicas)
         memory: MemoryProcess | None = None
         port: Port = RemotePort(nc)

@@ -48,6 +48,7 @@ class MemoryProcess:
         self.index = index
         self.projector = Projector(log, ledger, index)
         self.summarizer = Summarizer(log, ledger, index, embedder.space)
+        self._log = log
         self._embedder = embedder
         self._recall = Recall(ledger, index)
         self._ready_waiters: dict[str, list[asyncio.Event]] = {}
@@ -156,6 +157,7 @@ class MemoryProcess:
             rewritten.query,
             space_name(self._embedder.space),
             vector,
+            as_of=self.projector.position,
             top_k=request.top_k,
             exhaustive=request.exhaustive,
         )
@@ -193,8 +195,7 @@ class MemoryProcess:
                 del self._ready_waiters[request.resource_id]
 
     def _parked(self) -> int:
-        row = self.ledger.cursor().execute("SELECT count(*) FROM parked").fetchone()
-        return int(row[0]) if row else 0
+        return int(self.ledger.rows("SELECT count(*) FROM parked")[0][0])
 
     def _resource(self, scope: Scope, resource_id: str) -> Resource | None:
         try:
@@ -205,6 +206,7 @@ class MemoryProcess:
     async def _settle(self, scope: Scope, timeout: float) -> int:
         """Wait until every resource of the user is ready and no category file is behind."""
         deadline = asyncio.get_running_loop().time() + timeout
+        await self.projector.wait_for((await self._log.state()).last_position, timeout=timeout)
         reader = Reader(self.ledger, scope)
         for resource in await asyncio.to_thread(reader.resources):
             left = max(0.001, deadline - asyncio.get_running_loop().time())

@@ -4,16 +4,20 @@ Rules, for when there is no language model. They change a question only where th
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from memstream.projections.words import content_words, words
 
-from .local.statements import is_small_talk
+from .local.statements import is_greeting
 from .reads import Turn
 
 _PERSON = re.compile(r"\b(she|he|they|her|him|them|his|hers|their|theirs)\b", re.IGNORECASE)
 _POSSESSIVE = {"his", "hers", "their", "theirs"}
+_OBJECT = {"her", "him", "them"}
+_QUESTION = re.compile(
+    r"^\W*(?:what|when|where|who|whom|whose|which|why|how|did|do|does|is|are|was|were)\b", re.IGNORECASE
+)
 _THING = re.compile(r"\b(it|its|that|this|those|these|there|one|ones)\b", re.IGNORECASE)
 _NAME = re.compile(r"(?<![.!?…]\s)(?<!^)\b([A-Z][a-z]{2,}(?:\s[A-Z][a-z]{2,})?)\b")
 _NOT_NAMES = frozenset(
@@ -73,7 +77,8 @@ def rewrite(query: str, history: Sequence[Turn], people: Sequence[str] = ()) -> 
 
     ``people`` are the names that memory knows, which tells a person's name from other capitalised words.
     """
-    if is_small_talk(query) or _CHIT_CHAT.match(query):
+    refers_back = bool(history) and _asks(query)
+    if is_greeting(query) or _CHIT_CHAT.match(query) or not (content_words(query) or refers_back):
         return Rewritten(needs_retrieval=False, query=query)
     text = query
     if history:
@@ -82,17 +87,25 @@ def rewrite(query: str, history: Sequence[Turn], people: Sequence[str] = ()) -> 
     return Rewritten(needs_retrieval=True, query=text)
 
 
+def _asks(query: str) -> bool:
+    return "?" in query or _QUESTION.match(query) is not None
+
+
 def _resolve_person(query: str, history: Sequence[Turn], people: Sequence[str]) -> str:
-    if not _PERSON.search(query) or _names_in(query, people):
+    """Replace pronouns by the person last spoken of; one behind a name in the question may mean that one."""
+    if not _PERSON.search(query):
         return query
-    person = _last_person(history, people)
+    named = _named(query, people)
+    person = next((name for name in _recent_people(history, people) if name not in named.values()), None)
     if person is None:
         return query
 
     def replace(match: re.Match[str]) -> str:
         word = match.group().lower()
-        followed = re.match(r"\s+[\w']+", query[match.end() :])
-        possessive = word in _POSSESSIVE or (word == "her" and followed is not None)
+        followed = re.match(r"\s+[\w']+", query[match.end() :]) is not None
+        possessive = word in _POSSESSIVE or (word == "her" and followed)
+        if any(place < match.start() for place in named) and (possessive or word not in _OBJECT):
+            return match.group()
         return f"{person}'s" if possessive else person
 
     return _PERSON.sub(replace, query)
@@ -111,21 +124,21 @@ def _resolve_thing(query: str, history: Sequence[Turn]) -> str:
     return query
 
 
-def _last_person(history: Sequence[Turn], people: Sequence[str]) -> str | None:
+def _recent_people(history: Sequence[Turn], people: Sequence[str]) -> Iterator[str]:
     for turn in reversed(history):
-        if found := _names_in(turn.content, people):
-            return found[-1]
-    return None
+        yield from reversed(list(_named(turn.content, people).values()))
 
 
-def _names_in(text: str, people: Sequence[str]) -> list[str]:
+def _named(text: str, people: Sequence[str]) -> dict[int, str]:
+    """Return the names in a text by their place: those that memory knows, or else capitalised words."""
     known = {name.casefold(): name for person in people for name in (person, person.split()[0])}
-    known = {key: name for key, name in known.items() if key not in ("user", "assistant", "system", "tool")}
-    places = [
-        (match.start(), known[match.group().casefold()])
+    for role in ("user", "assistant", "system", "tool"):
+        known.pop(role, None)
+    places = {
+        match.start(): known[match.group().casefold()]
         for match in re.finditer(r"[^\W\d_]+", text)
         if match.group().casefold() in known
-    ]
+    }
     if places:
-        return [name for _, name in sorted(places)]
-    return [name for name in _NAME.findall(text) if name.split()[0] not in _NOT_NAMES]
+        return places
+    return {match.start(): match[1] for match in _NAME.finditer(text) if match[1].split()[0] not in _NOT_NAMES}

@@ -58,9 +58,12 @@ def statements(text: str, limit: int = MAX_WORDS) -> list[Piece]:
 
 def is_small_talk(text: str) -> bool:
     """Tell whether a text says nothing that anybody would look for."""
-    if not words(text):
-        return True
-    return _SMALL_TALK.match(text.strip()) is not None or not content_words(text)
+    return is_greeting(text) or not content_words(text)
+
+
+def is_greeting(text: str) -> bool:
+    """Tell whether a text is made of greetings, thanks and acknowledgements alone."""
+    return not words(text) or _SMALL_TALK.match(text.strip()) is not None
 
 
 def _halved(text: str, piece: Piece, limit: int) -> Iterator[Piece]:

@@ -233,8 +233,12 @@ class Reader:
         return {row[0] for row in rows}
 
     def served_items(self) -> list[tuple[str, str, str | None]]:
-        """Return id, text and speaker of every item that recall has ever returned, for echo detection."""
-        return [
+        """Return id, text and speaker of all items and segments that recall has ever returned, for echo detection.
+
+        A segment has no speaker: whoever repeats its lines, it is an echo.
+        """
+        segments = [(one.id, one.text, None) for one in self.segments(ids=sorted(self._served_segments()))]
+        items: list[tuple[str, str, str | None]] = [
             (row[0], row[1], row[2])
             for row in self._rows(
                 f"SELECT i.id, i.text, i.speaker FROM items i WHERE i.scope = ? AND {_live('i')} AND i.id IN "
@@ -242,6 +246,11 @@ class Reader:
                 [self._scope, *self._moment(), self._scope],
             )
         ]
+        return [*items, *segments]
+
+    def _served_segments(self) -> set[str]:
+        rows = self._rows("SELECT DISTINCT id FROM hits WHERE scope = ? AND layer = 'resource'", [self._scope])
+        return {row[0] for row in rows}
 
     def speakers(self) -> list[str]:
         """Return who has said something in this memory, most talkative first."""

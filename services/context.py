@@ -10,6 +10,8 @@ _HEADINGS = {
     "resources": "## From the original conversations and documents",
     "categories": "## Themes",
 }
+# So that extraction knows them again when an agent hands its context back.
+HEADINGS = frozenset(_HEADINGS.values())
 
 
 def pack_context(recalled: Recalled, max_tokens: int) -> str:
@@ -43,7 +45,10 @@ def _sections(recalled: Recalled) -> Iterator[tuple[str, list[str]]]:
     )
     yield (
         "resources",
-        [f"[{hit.name}{f', {hit.time:%Y-%m-%d}' if hit.time else ''}]\n{hit.text}" for hit in recalled.resources],
+        [
+            f"{hit.name}{f', {hit.time:%Y-%m-%d}' if hit.time else ''} [^{hit.id}]\n{hit.text}"
+            for hit in recalled.resources
+        ],
     )
     if recalled.sufficient_at == "category" or not recalled.items:
         yield "categories", [hit.summary for hit in recalled.categories if hit.summary]

@@ -120,19 +120,26 @@ def read_document(content: Path, media_type: str, name: str) -> tuple[str, str]:
     if media_type in ("text/plain", "text/markdown"):
         return content.read_text("utf-8-sig"), "text-1"
     try:
-        from markitdown import MarkItDown, StreamInfo  # noqa: PLC0415 - heavy, and an extra of its own
+        text = _convert(content, media_type)
     except ModuleNotFoundError as error:
         raise InvalidInput(
             f"{name!r} is {media_type}: reading it needs markitdown; pip install 'memstream[documents]'"
         ) from error
-    try:
-        with content.open("rb") as stream:
-            text = str(MarkItDown().convert_stream(stream, stream_info=StreamInfo(mimetype=media_type)).markdown)
     except Exception as error:
         raise InvalidInput(f"{name!r} cannot be read as {media_type}: {type(error).__name__}: {error}") from error
     if not text.strip():
         raise InvalidInput(f"{name!r} holds no text (a scan needs a vision model)")
     return text, "markitdown-1"
+
+
+def _convert(content: Path, media_type: str) -> str:
+    """Convert with the one converter for this type: markitdown's own guessing would read a broken PDF as text."""
+    from markitdown import StreamInfo, converters  # noqa: PLC0415 - heavy, and an extra of its own
+
+    known = {"application/pdf": converters.PdfConverter, "text/html": converters.HtmlConverter}
+    converter = known.get(media_type, converters.DocxConverter)()
+    with content.open("rb") as stream:
+        return str(converter.convert(stream, StreamInfo(mimetype=media_type)).markdown)
 
 
 class _Block(NamedTuple):

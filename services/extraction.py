@@ -25,7 +25,7 @@ from memstream.events.types import (
 )
 
 from .describing import Description, describe
-from .local.echo import served_index
+from .local.echo import served_statements
 from .protocols import Extraction, Extractor, Material
 from .reads import ListCategories, ListServedItems, Port
 
@@ -87,7 +87,7 @@ class ResourceExtraction:
             name=described.title,
             passages=described.passages,
             categories=categories,
-            served=served_index(served),
+            served=served_statements(served),
         )
 
     def _extracted_events(self, event: ResourceIngested, extraction: Extraction) -> list[Event]:

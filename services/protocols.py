@@ -3,7 +3,7 @@
 Anything that a model says ends up in an event; nothing behind these protocols is called by a replay.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -14,6 +14,8 @@ from memstream.events.payloads import CategoryCreatedData, ExtractedItem, Skippe
 from memstream.events.payloads import Segment as DescribedSegment
 from memstream.events.subjects import Scope
 from memstream.projections.models import Category
+
+from .served import ServedStatements
 
 Matrix = NDArray[np.float32]
 
@@ -51,10 +53,7 @@ class Passage(NamedTuple):
 
 
 class Material(NamedTuple):
-    """What an extractor gets: one resource's passages, the live categories, and what recall has returned before.
-
-    ``served`` maps the fingerprint of every statement that recall has returned to its item and speaker.
-    """
+    """What an extractor gets: one resource's passages, the live categories, and what recall has returned before."""
 
     scope: Scope
     resource_id: str
@@ -62,7 +61,7 @@ class Material(NamedTuple):
     name: str
     passages: Sequence[Passage]
     categories: Sequence[Category]
-    served: Mapping[str, tuple[str, str | None]]
+    served: ServedStatements
 
 
 class Extraction(NamedTuple):

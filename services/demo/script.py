@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from memstream.projections.models import CategoryFile
 from memstream.services.reads import Retrieved
 from memstream.services.synchronous import Memory, User
 
-from . import showing
+from .answers import show_answer, show_feedback, show_question
 from .quoting import Originals
-from .story import CHAPTERS, USER, Question, in_order
+from .showing import fit, heading, show_chapter, show_counts, show_files, show_intro, show_next, show_repeat
+from .story import CHAPTERS, QUESTIONS, USER
 
 _TOP_K = 5
 
@@ -21,24 +22,29 @@ _TOP_K = 5
 def run_demo(data_dir: Path, out: Console) -> None:
     """Run the demo on a memory in ``data_dir``; raises the errors of ``memstream.events.errors``."""
     started = time.perf_counter()
-    showing.show_intro(out, data_dir)
-    with _progress(out) as progress, Memory.open(data_dir) as memory:
-        user = memory.user(USER)
-        before = user.counts()
-        repeated = memorize_story(user, out, progress)
-        answer_questions(user, out)
-        after = user.counts()
-        showing.show_counts(out, after, user.status().events)
-        if repeated:
-            showing.show_repeat(out, before, after)
-        showing.show_files(out, write_files(data_dir, user.files()))
-    showing.show_next(out, data_dir, time.perf_counter() - started)
+    fit(out)
+    show_intro(out, data_dir)
+    with _progress(out) as progress:
+        progress.add_task("starting the log and the stores", total=None)
+        with Memory.open(data_dir) as memory:
+            user = memory.user(USER)
+            before = user.counts()
+            repeated = memorize_story(user, out, progress)
+            progress.stop()
+            answer_questions(user, out)
+            after = user.counts()
+            show_counts(out, after, user.status().events)
+            if repeated:
+                show_repeat(out, before, after)
+            show_files(out, write_files(data_dir, user.files()))
+    show_next(out, data_dir, time.perf_counter() - started)
 
 
 def memorize_story(user: User, out: Console, progress: Progress) -> bool:
     """Memorize every chapter and wait for the category files; returns whether all of it was known already."""
-    showing.heading(out, "Memorizing")
-    task = progress.add_task("memorizing", total=len(CHAPTERS))
+    heading(out, "Memorizing")
+    task = progress.task_ids[0]
+    progress.update(task, total=len(CHAPTERS))
     known = []
     for chapter in CHAPTERS:
         progress.update(task, description=f"memorizing {chapter.file}")
@@ -50,11 +56,10 @@ def memorize_story(user: User, out: Console, progress: Progress) -> bool:
             time=chapter.time,
         )
         known.append(done.duplicate)
-        showing.show_chapter(out, chapter, done)
+        show_chapter(out, chapter, done)
         progress.advance(task)
     progress.update(task, description="writing the category files")
     user.settle()
-    progress.remove_task(task)
     return all(known)
 
 
@@ -62,11 +67,12 @@ def answer_questions(user: User, out: Console) -> None:
     """Ask every question, show the answer with its sources, and record which item was used."""
     originals = Originals(user)
     judged = judged_questions(user)
-    for number, question in in_order():
+    for number, question in enumerate(QUESTIONS, start=1):
         found = user.retrieve(question.text, conversation_history=question.history, top_k=_TOP_K)
-        showing.show_question(out, number, question, found)
-        showing.show_hits(out, found, originals)
-        _give_feedback(user, out, question, found, judged)
+        show_question(out, number, question, found)
+        show_answer(out, found, originals)
+        if found.items:
+            show_feedback(out, None if question.text in judged else _give_feedback(user, found))
 
 
 def judged_questions(user: User) -> set[str]:
@@ -87,16 +93,10 @@ def write_files(data_dir: Path, files: Sequence[CategoryFile]) -> list[tuple[Pat
     return written
 
 
-def _give_feedback(user: User, out: Console, question: Question, found: Retrieved, judged: set[str]) -> None:
-    if not found.items:
-        return
-    best = found.items[0]
-    position = None
-    if question.text not in judged:
-        position = user.feedback(found.retrieval_id, used=[best.id]).position
-    showing.show_feedback(out, best, position)
+def _give_feedback(user: User, found: Retrieved) -> int:
+    return user.feedback(found.retrieval_id, used=[found.items[0].id]).position
 
 
 def _progress(out: Console) -> Progress:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
     return Progress(*columns, console=out, transient=True, disable=not out.is_terminal)

@@ -4,7 +4,6 @@ Spring 2026: Mara and her friend Noor plan a supper in a community garden, Mara 
 her assistant Juno, and the garden has a guide. Everything was written for this repository.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import NamedTuple
@@ -82,8 +81,3 @@ QUESTIONS: tuple[Question, ...] = (
         ),
     ),
 )
-
-
-def in_order() -> Iterator[tuple[int, Question]]:
-    """Yield the questions with their numbers, from 1."""
-    return enumerate(QUESTIONS, start=1)

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from memstream import __version__
-from memstream.events.errors import InvalidInput, MemstreamError
+from memstream.events.errors import InvalidInput, MemstreamError, TooLarge
 from memstream.services.engine import Engine
 from memstream.services.faults import Fault, status_of
 from memstream.services.settings import Settings
@@ -18,6 +18,9 @@ from .feed import feed_routes
 from .health import health_routes
 from .metrics import Metrics
 from .questions import question_routes
+
+# Room for a form's other fields, and for the escapes of JSON.
+_FORM_BYTES = 16 * 1024 * 1024
 
 
 def create_app(engine: Engine, settings: Settings, asyncapi: dict[str, object] | None = None) -> FastAPI:
@@ -38,6 +41,7 @@ def create_app(engine: Engine, settings: Settings, asyncapi: dict[str, object] |
             "/asyncapi.json", lambda: asyncapi, summary="AsyncAPI document of the events", tags=["service"]
         )
     _handle_errors(app)
+    _refuse_huge(app, settings.max_resource_bytes)
     _measure(app, metrics)
     return app
 
@@ -56,6 +60,21 @@ def _handle_errors(app: FastAPI) -> None:
 
 def _fault(error: MemstreamError) -> JSONResponse:
     return JSONResponse({"error": Fault.of(error).model_dump()}, status_code=status_of(error))
+
+
+def _refuse_huge(app: FastAPI, max_bytes: int) -> None:
+    """Refuse a body that can only be too large before it is read."""
+
+    @app.middleware("http")
+    async def refuse(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        length = request.headers.get("content-length", "0")
+        if length.isdigit() and int(length) > max_bytes + _FORM_BYTES:
+            return _fault(
+                TooLarge(
+                    f"the upload has {int(length) / 2**20:,.1f} MiB, over the limit of {max_bytes / 2**20:,.0f} MiB"
+                )
+            )
+        return await proceed(request)
 
 
 def _measure(app: FastAPI, metrics: Metrics) -> None:

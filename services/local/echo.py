@@ -4,28 +4,28 @@ A loop of recall and extraction otherwise fills a memory with its own words.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from memstream.projections.words import fingerprint
+from memstream.services.context import HEADINGS
+from memstream.services.served import ServedStatements, ServedText
 
 from .statements import sentences
 
-# Shorter statements ("I like tea") also occur by chance inside other sentences.
-_SHORTEST_INSIDE = 5
-# What ``context`` puts behind every statement that it quotes.
-_CITATION = re.compile(r"\[\^?(?:item:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){0,3}(?:-[0-9a-f]{12})?\]")
+# What ``context`` puts behind everything that it quotes.
+_CITATION = re.compile(r"\[\^([^\]\s]+)\]")
 
 
 class Stripped(NamedTuple):
-    """A passage without what it merely repeats, and the items that it repeated."""
+    """A passage without what it merely repeats, and the ids that it repeated."""
 
     text: str
     echoes: tuple[str, ...]
 
 
-def strip_echoes(text: str, speaker: str | None, served: Mapping[str, tuple[str, str | None]]) -> Stripped:
-    """Take out the sentences that repeat recalled statements, and keep every other word as it is.
+def strip_echoes(text: str, speaker: str | None, served: ServedStatements) -> Stripped:
+    """Take out the sentences that repeat what recall returned, and keep every other word as it is.
 
     The same words from the one who first said them are no echo: a person may say a thing twice.
     """
@@ -34,51 +34,44 @@ def strip_echoes(text: str, speaker: str | None, served: Mapping[str, tuple[str,
     kept: list[str] = []
     echoes: list[str] = []
     for part in _parts(text):
-        item = _echoed(part, speaker, served)
-        if item is None:
+        echoed = _echoed(part, speaker, served)
+        if echoed is None:
             kept.append(part)
         else:
-            echoes.append(item)
-    return Stripped("\n".join(kept), tuple(dict.fromkeys(echoes))) if echoes else Stripped(text, ())
+            echoes.append(echoed)
+    return Stripped("\n".join(kept), tuple(dict.fromkeys(filter(None, echoes)))) if echoes else Stripped(text, ())
+
+
+def served_statements(served: Iterable[tuple[str, str, str | None]]) -> ServedStatements:
+    """Index recalled texts (id, text, speaker) whole, by sentence and by line."""
+    texts: list[ServedText] = []
+    for identifier, text, speaker in served:
+        parts = [text, *(piece.text for piece in sentences(text)), *text.split("\n")]
+        texts += [ServedText(identifier, part, speaker) for part in parts]
+    return ServedStatements(texts)
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Yield sentences; a line that cites an item is one part, as ``context`` wrote it."""
+    """Yield sentences; a line that ``context`` may have written, or that was served whole, is one part."""
     for line in text.split("\n"):
-        if _CITATION.search(line):
+        if line.strip() in HEADINGS or _CITATION.search(line):
             yield line
         else:
             yield from (piece.text for piece in sentences(line))
 
 
-def _echoed(sentence: str, speaker: str | None, served: Mapping[str, tuple[str, str | None]]) -> str | None:
-    cited = _CITATION.search(sentence) is not None
-    plain = fingerprint(_CITATION.sub(" ", sentence))
-    if (known := served.get(plain)) is not None:
-        item, original = known
-        return item if cited or original != speaker else None
-    for statement, (item, original) in served.items():
-        inside = len(statement.split()) >= _SHORTEST_INSIDE and _contains(plain, statement)
-        if inside and (cited or original != speaker) and _mostly(plain, statement, cited=cited):
-            return item
+def _echoed(sentence: str, speaker: str | None, served: ServedStatements) -> str | None:
+    """Return the id that a sentence repeats ("" for a heading of ``context``); None when it is its own."""
+    if sentence.strip() in HEADINGS:
+        return ""
+    if any(identifier in served.ids for identifier in _CITATION.findall(sentence)):
+        return next(identifier for identifier in _CITATION.findall(sentence) if identifier in served.ids)
+    plain = fingerprint(sentence)
+    if (known := served.equal(plain)) is not None:
+        return known.id if known.speaker is None or known.speaker != speaker else None
+    for statement, one in served.inside(plain):
+        # "You told me that …", a date, a name: a little around it is still an echo.
+        extra = len(plain.split()) - len(statement.split())
+        if one.speaker != speaker and extra <= max(6, len(statement.split()) // 2):
+            return one.id
     return None
-
-
-def _contains(sentence: str, statement: str) -> bool:
-    return f" {statement} " in f" {sentence} "
-
-
-def _mostly(sentence: str, statement: str, *, cited: bool) -> bool:
-    """Tell whether the statement makes up most of the sentence ("You told me that …", a date, a name)."""
-    extra = len(sentence.split()) - len(statement.split())
-    return cited or extra <= max(6, len(statement.split()) // 2)
-
-
-def served_index(items: Sequence[tuple[str, str, str | None]]) -> dict[str, tuple[str, str | None]]:
-    """Index recalled items (id, text, speaker) by the fingerprint of each of their sentences and of the whole."""
-    index: dict[str, tuple[str, str | None]] = {}
-    for identifier, text, speaker in items:
-        for part in (text, *(piece.text for piece in sentences(text))):
-            if key := fingerprint(part):
-                index.setdefault(key, (identifier, speaker))
-    return index

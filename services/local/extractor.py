@@ -13,6 +13,7 @@ from memstream.events.payloads import ExtractedItem, Kind, Skipped, Source, Span
 from memstream.events.subjects import Scope
 from memstream.projections.words import fingerprint
 from memstream.services.protocols import Embedder, Extraction, Material, Passage
+from memstream.services.served import ServedStatements
 
 from .echo import strip_echoes
 from .kinds import kind_of
@@ -42,8 +43,10 @@ class RuleExtractor:
         started = time.perf_counter()
         found: list[_Statement] = []
         skipped: list[Skipped] = []
+        # Only an agent echoes memory: a document that says the same again is a source of its own.
+        served = material.served if material.modality == "conversation" else ServedStatements()
         for passage in material.passages:
-            _read(passage, material, found, skipped)
+            _read(passage, served, found, skipped)
         offered = shelves(material.scope, material.categories)
         filed = await self._classifier.file([one.text for one in found], [one.kind for one in found], offered)
         if material.modality == "document":
@@ -75,9 +78,9 @@ def item_id_of(scope: Scope, text: str, speaker: str | None, day: str) -> str:
     return derived_id(scope.key, "item", speaker or "", fingerprint(text) or text.strip(), day)
 
 
-def _read(passage: Passage, material: Material, found: list[_Statement], skipped: list[Skipped]) -> None:
+def _read(passage: Passage, served: ServedStatements, found: list[_Statement], skipped: list[Skipped]) -> None:
     span = Span(unit=passage.segment.span.unit, start=passage.start, end=passage.end)
-    own, echoes = strip_echoes(passage.text, passage.speaker, material.served)
+    own, echoes = strip_echoes(passage.text, passage.speaker, served)
     skipped += [Skipped(span=span, reason="echo of recalled memory", item_id=item) for item in echoes]
     before = len(found)
     found.extend(

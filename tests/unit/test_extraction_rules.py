@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memstream.services.local.echo import served_index, strip_echoes
+from memstream.services.local.echo import served_statements, strip_echoes
 from memstream.services.local.kinds import kind_of
 from memstream.services.local.statements import MAX_WORDS, is_small_talk, statements
 from memstream.services.local.when import resolve_time
@@ -86,7 +86,7 @@ def test_what_an_assistant_says_is_knowledge() -> None:
     assert kind_of("I went to Rome last week", spoken_by_user=False) == "knowledge"
 
 
-SERVED = served_index([("item-1", "On weekends I usually go climbing with Mia.", "Ana")])
+SERVED = served_statements([("0195aaaa-1", "On weekends I usually go climbing with Mia.", "Ana")])
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,14 @@ SERVED = served_index([("item-1", "On weekends I usually go climbing with Mia.",
     [
         "On weekends I usually go climbing with Mia.",
         "You told me: on weekends I usually go climbing with Mia!",
-        "- (2024-05-01, Ana) On weekends I usually go climbing with Mia. [^0195aaaa-0000-7000-8000-000000000001]",
+        "- (2024-05-01, Ana) On weekends I usually go climbing with Mia. [^0195aaaa-1]",
+        "## What memory holds\n- (2024-05-01, Ana) On weekends I usually go climbing with Mia. [^0195aaaa-1]",
     ],
 )
 def test_an_agent_that_repeats_recalled_memory_says_nothing_new(echo: str) -> None:
     own, items = strip_echoes(echo, "assistant", SERVED)
     assert not own
-    assert items == ("item-1",)
+    assert items == ("0195aaaa-1",)
 
 
 def test_what_is_new_beside_an_echo_is_kept_word_for_word() -> None:
@@ -108,7 +109,7 @@ def test_what_is_new_beside_an_echo_is_kept_word_for_word() -> None:
         "On weekends I usually go climbing with Mia. The hall closes in June.", "assistant", SERVED
     )
     assert own == "The hall closes in June."
-    assert items == ("item-1",)
+    assert items == ("0195aaaa-1",)
 
 
 def test_the_person_who_said_it_may_say_it_again() -> None:
@@ -117,4 +118,4 @@ def test_the_person_who_said_it_may_say_it_again() -> None:
 
 
 def test_nothing_is_an_echo_before_anything_was_recalled() -> None:
-    assert strip_echoes("On weekends I go climbing.", "assistant", {}).echoes == ()
+    assert strip_echoes("On weekends I go climbing.", "assistant", served_statements([])).echoes == ()

@@ -6,7 +6,7 @@ were erased.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -89,7 +89,7 @@ class EventLog:
         until: int | None = None,
         scope: Scope | None = None,
         types: Iterable[str] | None = None,
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Yield the events behind position ``after`` in order, up to ``until`` or the present end, then stop.
 
         ``scope`` reads one user alone; ``types`` only those event types. Raises InvalidEvent at a message that
@@ -105,7 +105,7 @@ class EventLog:
         until: int | None = None,
         scope: Scope | None = None,
         types: Iterable[str] | None = None,
-    ) -> AsyncIterator[Stored]:
+    ) -> AsyncGenerator[Stored, None]:
         """Like ``read``, without decoding: for readers that decide themselves what to do with a bad message."""
         end = (await self.state()).last_position if until is None else until
         if end <= after:
@@ -115,7 +115,7 @@ class EventLog:
 
     async def follow(
         self, *, after: int = 0, scope: Scope | None = None, types: Iterable[str] | None = None
-    ) -> AsyncIterator[Stored]:
+    ) -> AsyncGenerator[Stored, None]:
         """Yield everything behind ``after``, then each new message as it is appended, until closed."""
         async for stored in follow(self.nc, after=after, subjects=_filter(scope, types)):
             yield stored

@@ -5,7 +5,7 @@ the last message seen, also across a restart of the server. Positions may have h
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import NamedTuple
@@ -101,7 +101,7 @@ async def subscription(
 
 async def read(
     nc: Client, *, after: int = 0, until: int | None = None, subjects: Iterable[str] = (f"{ROOT}.>",)
-) -> AsyncIterator[Stored]:
+) -> AsyncGenerator[Stored, None]:
     """Yield what the log holds behind ``after``, up to and with ``until`` (default: its present end), then stop."""
     async with subscription(nc, after=after, subjects=subjects) as (queue, waiting):
         while waiting:
@@ -113,7 +113,9 @@ async def read(
                 return
 
 
-async def follow(nc: Client, *, after: int = 0, subjects: Iterable[str] = (f"{ROOT}.>",)) -> AsyncIterator[Stored]:
+async def follow(
+    nc: Client, *, after: int = 0, subjects: Iterable[str] = (f"{ROOT}.>",)
+) -> AsyncGenerator[Stored, None]:
     """Yield everything behind ``after`` and then whatever is appended, until the iterator is closed."""
     async with subscription(nc, after=after, subjects=subjects) as (queue, _):
         while True:

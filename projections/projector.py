@@ -137,8 +137,9 @@ class Projector:
         queue: asyncio.Queue[Stored] = asyncio.Queue(MAX_BATCH)
 
         async def pump() -> None:
-            async for stored in self._log.follow(after=self._position):
-                await queue.put(stored)
+            async with contextlib.aclosing(self._log.follow(after=self._position)) as feed:
+                async for stored in feed:
+                    await queue.put(stored)
 
         reader = asyncio.create_task(pump())
         try:

@@ -2,32 +2,21 @@
 
 import asyncio
 import contextlib
-import json
-import os
 import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 import uvicorn
 
 from memstream.events.errors import Unavailable
 
+from .announcement import announced
 from .asyncapi import asyncapi_document
 from .bootstrap import ALL_PARTS, Part, Service, run
 from .gateway.app import create_app
 from .settings import Settings
 
-_NOTE = "service.json"
 _HTTP_GRACE_SECONDS = 2
-
-
-class Running(NamedTuple):
-    """Where a running service can be reached."""
-
-    url: str
-    pid: int
 
 
 class _Server(uvicorn.Server):
@@ -74,37 +63,13 @@ async def _serve_http(service: Service, stop: asyncio.Event, started: Callable[[
     while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
-    with _announced(settings.data_dir, address):
+    with announced(settings.data_dir, address):
         started(service, address)
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
         await serving
         stopping.cancel()
-
-
-def running_service(data_dir: Path) -> Running | None:
-    """Return the service that runs on a data directory of this machine; None when there is none."""
-    try:
-        note = json.loads((data_dir / _NOTE).read_text())
-        os.kill(int(note["pid"]), 0)
-        return Running(str(note["url"]), int(note["pid"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-@contextlib.contextmanager
-def _announced(data_dir: Path, url: str) -> Iterator[None]:
-    """Leave a note in the data directory, so that the command line finds the service by itself."""
-    if not data_dir.is_dir():
-        yield
-        return
-    note = data_dir / _NOTE
-    note.write_text(json.dumps({"url": url, "pid": os.getpid()}))
-    try:
-        yield
-    finally:
-        note.unlink(missing_ok=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:

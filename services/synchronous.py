@@ -37,6 +37,8 @@ class _Loop:
             raise
 
     def close(self) -> None:
+        self.run(_ended())
+        self.run(self._loop.shutdown_asyncgens())
         self.run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -238,6 +240,14 @@ class User:
     def status(self) -> Status:
         """See ``AsyncUser.status``."""
         return self._loop.run(self._user.status())
+
+
+async def _ended() -> None:
+    """Cancel what a library left running, as ``asyncio.run`` does at its end."""
+    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 async def _closed(iterator: Any) -> None:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from memstream.events.errors import MemstreamError
 from memstream.events.server import server_binary
+from memstream.services.announcement import running_service
 from memstream.services.local.embedder import WordLlamaEmbedder
-from memstream.services.serving import running_service
 from memstream.services.synchronous import Memory
 
 _PACKAGES = ("nats-py", "pydantic", "duckdb", "lancedb", "faststream", "fastapi", "wordllama")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 from memstream.events import errors as e
+from memstream.services.announcement import running_service
 from memstream.services.faults import Fault
 from memstream.services.settings import Settings
 from memstream.services.synchronous import Memory, User
@@ -71,8 +72,6 @@ class Where:
 @contextmanager
 def opened_memory(data_dir: Path, url: str | None, tenant: str) -> Iterator[Memory]:
     """Open a memory wherever it is."""
-    from memstream.services.serving import running_service  # noqa: PLC0415 - loads uvicorn
-
     running = None if url else running_service(data_dir)
     address = url or (running.url if running else None)
     if address:

@@ -36,7 +36,11 @@ def question_routes(engine: Engine) -> APIRouter:
     async def content(resource_id: str, user: str, tenant: str = "default") -> StreamingResponse:
         # Closed by the response, once it is sent.
         spool = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=_SPOOL))  # noqa: SIM115
-        resource = await engine.content(Scope.of(tenant, user), resource_id, spool)
+        try:
+            resource = await engine.content(Scope.of(tenant, user), resource_id, spool)
+        except BaseException:
+            spool.close()
+            raise
         return StreamingResponse(_chunks(spool), media_type=resource.media_type)
 
     # A longer path first: "/v1/items" would never be reached behind "/v1/items/{item_id:path}".

@@ -64,8 +64,9 @@ def _echoed(sentence: str, speaker: str | None, served: ServedStatements) -> str
     """Return the id that a sentence repeats ("" for a heading of ``context``); None when it is its own."""
     if sentence.strip() in HEADINGS:
         return ""
-    if any(identifier in served.ids for identifier in _CITATION.findall(sentence)):
-        return next(identifier for identifier in _CITATION.findall(sentence) if identifier in served.ids)
+    cited: list[str] = _CITATION.findall(sentence)
+    if known_ids := [identifier for identifier in cited if identifier in served.ids]:
+        return known_ids[0]
     plain = fingerprint(sentence)
     if (known := served.equal(plain)) is not None:
         return known.id if known.speaker is None or known.speaker != speaker else None

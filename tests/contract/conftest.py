@@ -1,17 +1,12 @@
 """The same cases against each way to reach a memory: in this process, and over HTTP."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import uvicorn
+from gateways import serving
 
 from memstream import AsyncMemory
-from memstream.services.bootstrap import run
-from memstream.services.gateway.app import create_app
-from memstream.services.serving import _listen, _Server
-from memstream.services.settings import Settings
 
 
 async def _embedded(directory: Path) -> AsyncIterator[AsyncMemory]:
@@ -20,16 +15,8 @@ async def _embedded(directory: Path) -> AsyncIterator[AsyncMemory]:
 
 
 async def _over_http(directory: Path) -> AsyncIterator[AsyncMemory]:
-    settings = Settings(data_dir=directory)
-    async with run(settings) as service:
-        door = _listen("127.0.0.1", 0)
-        config = uvicorn.Config(create_app(service.engine, settings), log_level="error", lifespan="off")
-        server = _Server(config)
-        serving = asyncio.create_task(server.serve(sockets=[door]))
-        async with await AsyncMemory.connect(f"http://127.0.0.1:{door.getsockname()[1]}") as memory:
-            yield memory
-        server.should_exit = True
-        await serving
+    async with serving(directory) as (_, url), await AsyncMemory.connect(url) as memory:
+        yield memory
 
 
 @pytest.fixture(scope="module", params=["embedded", "http"])

@@ -127,7 +127,7 @@ class Appender:
         """Accept a refused batch whose duplicates are in the log; anything else is an error."""
         if error.code in _STORAGE_FULL or "no space" in str(error) or "insufficient" in str(error):
             raise StorageFull(
-                f"the log's disk or quota is full, nothing was appended: {error}. Free space and repeat the call"
+                f"the log's disk or quota is full, nothing was appended ({error}): {StorageFull.way_out}"
             ) from error
         if error.code != _DUPLICATE_IN_BATCH:
             raise error

@@ -62,6 +62,9 @@ class LogUnavailable(Unavailable):
 class StorageFull(Unavailable):
     """The disk or the stream's quota is full; nothing of the call was kept."""
 
+    # A nats-server that met a full disk refuses to write until it is started again (seen with 2.15).
+    way_out = "free space, restart the NATS server (the embedded one: memstream itself), and repeat the call"
+
 
 class DataDirectoryInUse(Unavailable):
     """Another process owns the data directory."""

@@ -15,7 +15,7 @@ from nats.js.api import ObjectStoreConfig, StorageType
 from nats.js.errors import APIError, BucketNotFoundError, NotFoundError, ObjectNotFoundError
 from nats.js.object_store import ObjectStore
 
-from .errors import LogIntegrityError, LogUnavailable, NotFound, StorageFull
+from .errors import LogIntegrityError, LogUnavailable, NotFound, StorageFull, Unavailable
 from .subjects import Scope
 
 BUCKET = "memstream-resources"
@@ -60,10 +60,7 @@ class ResourceStore:
                 return done
             await bucket.put(name, cast("io.BufferedIOBase", content))
         except APIError as error:
-            raise StorageFull(
-                f"the object store refused {done.size:,} bytes ({error.description}); nothing was kept. "
-                "Free space and repeat the call"
-            ) from error
+            raise _refusal(done.size, error) from error
         except (NatsError, TimeoutError, OSError) as error:
             raise LogUnavailable(f"the object store does not answer: {error!r}; repeat the call") from error
         return done
@@ -95,6 +92,13 @@ class ResourceStore:
                 config = ObjectStoreConfig(bucket=BUCKET, storage=StorageType.FILE)
                 self._bucket = await js.create_object_store(BUCKET, config=config)
         return self._bucket
+
+
+def _refusal(size: int, error: APIError) -> Unavailable:
+    reason = str(error.description)
+    if "no space" in reason or "insufficient" in reason or "maximum bytes" in reason:
+        return StorageFull(f"no room for {size:,} bytes in the object store ({reason}): {StorageFull.way_out}")
+    return LogUnavailable(f"the object store refused {size:,} bytes ({reason}); repeat the call")
 
 
 async def _present(bucket: ObjectStore, name: str) -> bool:

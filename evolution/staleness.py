@@ -7,7 +7,7 @@ from memstream.events.subjects import Scope
 from memstream.projections.ledger import Ledger
 
 # A file is written again when this share of its items is new: rewriting at every item would cost without use.
-_GROWTH = 0.2
+GROWTH = 0.2
 
 
 class StaleCategory(NamedTuple):
@@ -19,10 +19,13 @@ class StaleCategory(NamedTuple):
     newest: int
 
 
-def stale_categories(ledger: Ledger, scopes: Iterable[str] | None = None) -> list[StaleCategory]:
+def stale_categories(
+    ledger: Ledger, scopes: Iterable[str] | None = None, *, growth: float = GROWTH
+) -> list[StaleCategory]:
     """Return the categories of which enough items came or went since their file was written.
 
-    ``scopes`` limits the question to some users (scope keys); None asks about everybody.
+    ``scopes`` limits the question to some users (scope keys); None asks about everybody. ``growth`` is the share of a
+    category's items that must have changed; 0 finds every file that is behind at all.
     """
     wanted = None if scopes is None else sorted(scopes)
     rows = ledger.rows(
@@ -45,6 +48,6 @@ def stale_categories(ledger: Ledger, scopes: Iterable[str] | None = None) -> lis
            AND count(*) FILTER (m.changed > s.covers) >= $growth * count(*) FILTER (m.live)
         ORDER BY newest
         """,
-        {"scopes": wanted, "growth": _GROWTH},
+        {"scopes": wanted, "growth": growth},
     )
     return [StaleCategory(Scope.from_key(scope), category, name, newest) for scope, category, name, newest in rows]

@@ -17,7 +17,9 @@ import pyarrow as pa
 from lancedb.index import FTS, BTree
 from numpy.typing import NDArray
 
+from .bm25 import bm25
 from .changes import IndexedText, IndexedVector
+from .words import content_words
 
 _KEYS: Final = [
     ("shelf", pa.string()),
@@ -44,6 +46,7 @@ class Index:
         self._connection = connection
         self._tables: dict[str, lancedb.AsyncTable] = {}
         self._writes: dict[str, int] = {}
+        self._sizes: dict[str, int] = {}
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -59,6 +62,10 @@ class Index:
         if texts:
             table = await self._texts()
             await table.add(_text_rows(texts))
+            for text in texts:
+                shelf = _shelf(text.scope, text.layer)
+                if shelf in self._sizes:
+                    self._sizes[shelf] += 1
             self._writes[_TEXTS] = self._writes.get(_TEXTS, 0) + 1
         for space in sorted({vector.space for vector in vectors}):
             rows = [vector for vector in vectors if vector.space == space]
@@ -69,6 +76,7 @@ class Index:
 
     async def cut(self, position: int) -> None:
         """Remove every row beyond ``position``."""
+        self._sizes.clear()
         for table in self._tables.values():
             await table.delete(f"position > {position}")
 
@@ -81,20 +89,24 @@ class Index:
         return bool(due)
 
     async def search_text(self, scope: str, layer: str, query: str, limit: int) -> list[Match]:
-        """Return the best full-text matches (BM25) of one layer of one scope."""
-        words = " ".join(re.findall(r"\w+", query))
+        """Return the best full-text matches of one layer of one scope, scored by that scope's own BM25."""
+        words = content_words(query)
+        wanted = " ".join(re.findall(r"\w+", query))
         if _TEXTS not in self._tables or not words:
             return []
         found = await (
             self._tables[_TEXTS]
             .query()
             .where(_shelf_is(scope, layer))
-            .nearest_to_text(words, columns=["text"])
-            .select(["id", "position", "_score"])
+            .nearest_to_text(wanted, columns=["text"])
+            .select(["id", "position", "text", "_score"])
             .limit(limit)
             .to_arrow()
         )
-        return [Match(row["id"], row["position"], float(row["_score"])) for row in found.to_pylist()]
+        rows = {f"{row['position']}/{row['id']}": row for row in found.to_pylist()}
+        total = await self._shelf_size(_shelf(scope, layer))
+        scores = bm25(words, {key: row["text"] for key, row in rows.items()}, total)
+        return [Match(rows[key]["id"], rows[key]["position"], score) for key, score in scores.items()]
 
     async def search_vector(
         self, scope: str, layer: str, space: str, vector: NDArray[np.float32], limit: int
@@ -140,6 +152,12 @@ class Index:
         for table in self._tables.values():
             table.close()  # type: ignore[no-untyped-call]  # lancedb leaves it unannotated
         self._connection.close()  # type: ignore[no-untyped-call]
+
+    async def _shelf_size(self, shelf: str) -> int:
+        """Count a shelf's texts, once: later writes are added."""
+        if shelf not in self._sizes:
+            self._sizes[shelf] = await self._tables[_TEXTS].count_rows(f"shelf = '{shelf}'")
+        return self._sizes[shelf]
 
     async def _texts(self) -> lancedb.AsyncTable:
         if _TEXTS not in self._tables:

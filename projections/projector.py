@@ -182,11 +182,13 @@ class Projector:
 async def _next_batch(queue: "asyncio.Queue[Stored]", reader: "asyncio.Task[None]") -> list[Stored]:
     """Wait for one message, then take what is there: small when idle, large under load."""
     getter = asyncio.ensure_future(queue.get())
-    done, _ = await asyncio.wait({getter, reader}, return_when=asyncio.FIRST_COMPLETED)
-    if getter not in done:
+    try:
+        await asyncio.wait({getter, reader}, return_when=asyncio.FIRST_COMPLETED)
+        if not getter.done():
+            await reader
+            raise LogUnavailable("the log's reader ended")
+    finally:
         getter.cancel()
-        await reader
-        raise LogUnavailable("the log's reader ended")
     batch = [getter.result()]
     size = len(batch[0].body)
     while len(batch) < MAX_BATCH and size < _MAX_BATCH_BYTES and not queue.empty():

@@ -186,7 +186,9 @@ def quoted_answers(asked: frozenset[str], files: Sequence[CategoryFile]) -> list
     found: list[str] = []
     for file in files:
         for line in file.text.splitlines():
-            if asked <= set(content_words(line)):
+            said = line.partition(" [^")[0].rstrip()
+            # A question that memory holds has all the words of the question, and no answer.
+            if not said.endswith("?") and asked <= set(content_words(said)):
                 found += [item for item in file.citations if f"[^{item}]" in line]
     return list(dict.fromkeys(found))
 

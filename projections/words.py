@@ -4,7 +4,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _STOP = frozenset(
     [
         "a",
@@ -188,9 +188,15 @@ _SHORTEST_STEM = 3
 
 def words(text: str) -> list[str]:
     """Return the text's words in order, case- and accent-folded."""
-    folded = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(character for character in folded if not unicodedata.combining(character))
-    return [match.group().replace("’", "'") for match in _WORD.finditer(plain)]
+    return _WORD.findall(_fold(text))
+
+
+def _fold(text: str) -> str:
+    folded = text.casefold().replace("’", "'")
+    if folded.isascii():
+        return folded
+    decomposed = unicodedata.normalize("NFKD", folded)
+    return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
 def content_words(text: str) -> list[str]:

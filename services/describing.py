@@ -179,7 +179,9 @@ def _pieces(block: _Block) -> Iterator[_Block]:
     if sum(1 for line in lines if _LIST_LINE.match(line)) >= max(1, len(lines) // 2):
         offset, parts = block.start, []
         for line in lines:
-            parts.append(_Block(line, offset, offset + len(line)))
+            marker = _LIST_LINE.match(line)
+            skipped = marker.end() if marker else 0
+            parts.append(_Block(line[skipped:], offset + skipped, offset + len(line)))
             offset += len(line) + 1
     for part in parts:
         for piece in statements(part.text, MAX_WORDS):

@@ -19,7 +19,9 @@ _QUESTION = re.compile(
     r"^\W*(?:what|when|where|who|whom|whose|which|why|how|did|do|does|is|are|was|were)\b", re.IGNORECASE
 )
 _THING = re.compile(r"\b(it|its|that|this|those|these|there|one|ones)\b", re.IGNORECASE)
-_NAME = re.compile(r"(?<![.!?…]\s)(?<!^)\b([A-Z][a-z]{2,}(?:\s[A-Z][a-z]{2,})?)\b")
+_NAME = re.compile(r"\b([A-Z][a-z]{2,}(?:\s[A-Z][a-z]{2,})?)\b")
+_PLACE = re.compile(r"\b(?:in|from|to|at|near|around|via|of|the)$", re.IGNORECASE)
+_ACTS = re.compile(r"'s\b|\s+(?:and|is|was|has|had|will|can|did|does|said|says|told|went|came|\w+ed|\w+s)\b|\s*$")
 _NOT_NAMES = frozenset(
     [
         "Monday",
@@ -141,4 +143,14 @@ def _named(text: str, people: Sequence[str]) -> dict[int, str]:
     }
     if places:
         return places
-    return {match.start(): match[1] for match in _NAME.finditer(text) if match[1].split()[0] not in _NOT_NAMES}
+    return {match.start(1): match[1] for match in _NAME.finditer(text) if _is_person(text, match)}
+
+
+def _is_person(text: str, match: re.Match[str]) -> bool:
+    """Guess whether a capitalised word names a person: no place, no day, and at a sentence's start only before a verb."""
+    first = match[1].split()[0]
+    before, behind = text[: match.start(1)].rstrip(), text[match.end(1) :]
+    if first in _NOT_NAMES or not content_words(first) or _PLACE.search(before):
+        return False
+    starts = not before or before[-1] in ".!?…:\n"
+    return not starts or _ACTS.match(behind) is not None

@@ -7,6 +7,7 @@ covers, so that a crash or a second process repeats nothing.
 import asyncio
 import contextlib
 import logging
+from itertools import groupby
 
 from memstream.events.errors import MemstreamError, Unavailable
 from memstream.events.ids import derived_id
@@ -14,11 +15,12 @@ from memstream.events.log import EventLog
 from memstream.events.payloads import CategorySummarizedData, Space
 from memstream.events.subjects import Scope
 from memstream.events.types import CategorySummarized
-from memstream.evolution.extractive import write_file
+from memstream.evolution.extractive import Draft, write_file
 from memstream.evolution.staleness import StaleCategory, stale_categories
 from memstream.projections.apply import space_name
 from memstream.projections.index import Index
 from memstream.projections.ledger import Ledger
+from memstream.projections.models import Category
 from memstream.projections.projector import Commit
 from memstream.projections.reader import Reader
 
@@ -40,6 +42,8 @@ class Summarizer:
         self._space = space_name(space)
         # None: everybody, as after a start.
         self._dirty: set[str] | None = None
+        # Users whose files somebody waits for: theirs are brought up to date to the last item.
+        self._thorough: set[str] = set()
         self._changed = asyncio.Event()
         self._round = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -66,6 +70,7 @@ class Summarizer:
 
     async def settled(self, scope: Scope, timeout: float) -> None:
         """Return once no category file of the user is behind; raise Unavailable after ``timeout`` seconds."""
+        self._thorough.add(scope.key)
         try:
             async with asyncio.timeout(timeout), self._round:
                 while await self._behind(scope):
@@ -73,11 +78,13 @@ class Summarizer:
                     await self._round.wait()
         except TimeoutError as error:
             raise Unavailable(f"category files are still being written after {timeout:g} s; ask again") from error
+        finally:
+            self._thorough.discard(scope.key)
 
     async def _behind(self, scope: Scope) -> bool:
         if self._ledger.position < self._appended:
             return True
-        return bool(await asyncio.to_thread(stale_categories, self._ledger, [scope.key]))
+        return bool(await asyncio.to_thread(stale_categories, self._ledger, [scope.key], growth=0))
 
     async def _run(self) -> None:
         while True:
@@ -85,8 +92,7 @@ class Summarizer:
             await self._quiet()
             scopes, self._dirty = self._dirty, set()
             try:
-                for stale in await asyncio.to_thread(stale_categories, self._ledger, scopes):
-                    await self._write(stale)
+                await self._write_all(scopes)
             except MemstreamError as error:
                 logger.warning("category files wait: %s", error)
                 self._dirty = None
@@ -104,26 +110,37 @@ class Summarizer:
                 continue
             return
 
-    async def _write(self, stale: StaleCategory) -> None:
-        reader = Reader(self._ledger, stale.scope)
-        covers = reader.as_of
-        items = [item for item in await asyncio.to_thread(reader.items) if stale.category_id in item.categories]
-        vectors = await self._index.vectors_of(stale.scope.key, "item", self._space, [item.id for item in items])
-        if len(vectors) < len(items):
-            # Their vectors are on the way, and their commit will wake us.
-            self._dirty = (self._dirty or set()) | {stale.scope.key}
-            return
-        category = await asyncio.to_thread(reader.category, stale.category_id)
-        draft = write_file(category, items, vectors)
-        event = CategorySummarized.of(
-            stale.scope,
-            CategorySummarizedData(
-                category_id=stale.category_id,
-                text=draft.text,
-                citations=draft.citations,
-                covers=covers,
-                summarizer=SUMMARIZER,
-            ),
-            id=derived_id(stale.category_id, "category.summarized", covers),
-        )
-        self._appended = (await self._log.append(event)).position
+    async def _write_all(self, scopes: set[str] | None) -> None:
+        """Write the stale files, reading each user's memory once."""
+        found = await asyncio.to_thread(stale_categories, self._ledger, scopes)
+        if self._thorough:
+            found += await asyncio.to_thread(stale_categories, self._ledger, self._thorough, growth=0)
+        for scope, group in groupby(sorted(set(found)), key=lambda stale: stale.scope):
+            await self._write_scope(scope, list(group))
+
+    async def _write_scope(self, scope: Scope, found: list[StaleCategory]) -> None:
+        reader = Reader(self._ledger, scope, self._ledger.position)
+        items, categories = await asyncio.to_thread(lambda: (reader.items(), reader.categories()))
+        vectors = await self._index.vectors_of(scope.key, "item", self._space, [item.id for item in items])
+        wanted = {stale.category_id for stale in found}
+        for category in categories:
+            held = [item for item in items if category.id in item.categories]
+            if category.id not in wanted:
+                continue
+            if any(item.id not in vectors for item in held):
+                # Their vectors are on the way, and their commit will wake us.
+                self._dirty = (self._dirty or set()) | {scope.key}
+                continue
+            event = _summary(scope, category, write_file(category, held, vectors), reader.as_of)
+            self._appended = (await self._log.append(event)).position
+
+
+def _summary(scope: Scope, category: Category, draft: Draft, covers: int) -> CategorySummarized:
+    data = CategorySummarizedData(
+        category_id=category.id,
+        text=draft.text,
+        citations=draft.citations,
+        covers=covers,
+        summarizer=SUMMARIZER,
+    )
+    return CategorySummarized.of(scope, data, id=derived_id(category.id, "category.summarized", covers))

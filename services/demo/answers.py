@@ -54,8 +54,9 @@ def _show_tiers(out: Console, found: Retrieved) -> None:
         ("resources", [hit.name for hit in found.resources]),
     )
     for label, names in tiers:
-        shown = ", ".join(dict.fromkeys(names)) or "not needed"
-        put(out, Text.assemble((f"{label:<15}", "cyan"), f"{len(names):>2}  ", shown), indent=2)
+        distinct = list(dict.fromkeys(names))
+        shown = ", ".join(distinct) or ("not needed" if found.sufficient_at else "none")
+        put(out, Text.assemble((f"{label:<15}", "cyan"), f"{len(distinct):>2}  ", shown), indent=2)
     put(out, Text.assemble(("sufficient_at  ", "cyan"), (found.sufficient_at or "nothing", "green")), indent=2)
 
 

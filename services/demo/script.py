@@ -9,12 +9,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from memstream.projections.models import CategoryFile
 from memstream.services.reads import Retrieved
+from memstream.services.results import Memorized
 from memstream.services.synchronous import Memory, User
 
 from .answers import show_answer, show_feedback, show_question
 from .quoting import Originals
 from .showing import fit, heading, show_chapter, show_counts, show_files, show_intro, show_next, show_repeat
-from .story import CHAPTERS, QUESTIONS, USER
+from .story import CHAPTERS, QUESTIONS, USER, Chapter
 
 _TOP_K = 5
 
@@ -48,13 +49,7 @@ def memorize_story(user: User, out: Console, progress: Progress) -> bool:
     known = []
     for chapter in CHAPTERS:
         progress.update(task, description=f"memorizing {chapter.file}")
-        done = user.memorize(
-            chapter.content(),
-            modality=chapter.modality,
-            name=chapter.file,
-            session=chapter.session,
-            time=chapter.time,
-        )
+        done = _memorized(user, chapter)
         known.append(done.duplicate)
         show_chapter(out, chapter, done)
         progress.advance(task)
@@ -91,6 +86,12 @@ def write_files(data_dir: Path, files: Sequence[CategoryFile]) -> list[tuple[Pat
         path.write_text(file.text, encoding="utf-8")
         written.append((path, file))
     return written
+
+
+def _memorized(user: User, chapter: Chapter) -> Memorized:
+    return user.memorize(
+        chapter.content(), modality=chapter.modality, name=chapter.file, session=chapter.session, time=chapter.time
+    )
 
 
 def _give_feedback(user: User, found: Retrieved) -> int:

@@ -101,7 +101,7 @@ def show_next(out: Console, data_dir: Path, seconds: float) -> None:
     for command in (
         f'memstream retrieve "When is the concert in Ghent?" --user {USER} {where}',
         f"memstream files --user {USER} {where}",
-        f"memstream files relationships --user {USER} {where}",
+        f"memstream files work_life --user {USER} {where}",
         f"memstream up {where}",
     ):
         out.print(Text(f"  {command}"), soft_wrap=True)

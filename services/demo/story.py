@@ -51,12 +51,6 @@ def _session(name: str, about: str) -> Chapter:
 
 
 CHAPTERS: tuple[Chapter, ...] = (
-    Chapter(
-        "hillside-garden-guide.md",
-        "document",
-        "the guide of the garden",
-        time=datetime(2026, 3, 1, 12, tzinfo=UTC),
-    ),
     _session("supper-1", "Mara and Noor plan a supper"),
     _session("juno-1", "Mara tells Juno what she is up to"),
     _session("supper-2", "the supper gets another date"),
@@ -64,6 +58,12 @@ CHAPTERS: tuple[Chapter, ...] = (
     _session("supper-3", "the supper gets another place"),
     _session("supper-4", "the morning after"),
     _session("juno-3", "results, and a journey"),
+    Chapter(
+        "hillside-garden-guide.md",
+        "document",
+        "the guide of the garden",
+        time=datetime(2026, 3, 1, 12, tzinfo=UTC),
+    ),
 )
 
 QUESTIONS: tuple[Question, ...] = (

@@ -51,8 +51,9 @@ class RuleExtractor:
         filed = await self._classifier.file([one.text for one in found], [one.kind for one in found], offered)
         if material.modality == "document":
             own = document_shelf(material.scope, material.name)
-            known = {shelf.category_id: shelf for shelf in offered}
-            filed = [(known.get(own.category_id, own), homes[0]) for homes in filed]
+            if any(one.id == own.category_id for one in material.categories):
+                own = own._replace(created=None)
+            filed = [(own, homes[0]) for homes in filed]
         used = {shelf.category_id: shelf for homes in filed for shelf in homes}
         items = [_item(material.scope, one, homes) for one, homes in zip(found, filed, strict=True)]
         return Extraction(

@@ -20,6 +20,12 @@ _SMALL_TALK = re.compile(
 )
 
 
+# "Good morning Mara!": the name of who is greeted says nothing either.
+_ADDRESSED = re.compile(
+    r"\b((?i:hi|hello|hey|hiya|morning|afternoon|evening|night|bye|goodbye|thanks|thank you|welcome)),?\s+[A-Z][\w'-]*"
+)
+
+
 class Piece(NamedTuple):
     """A stretch of a text, with its character offsets."""
 
@@ -63,7 +69,7 @@ def is_small_talk(text: str) -> bool:
 
 def is_greeting(text: str) -> bool:
     """Tell whether a text is made of greetings, thanks and acknowledgements alone."""
-    return not words(text) or _SMALL_TALK.match(text.strip()) is not None
+    return not words(text) or _SMALL_TALK.match(_ADDRESSED.sub(r"\1", text.strip())) is not None
 
 
 def _halved(text: str, piece: Piece, limit: int) -> Iterator[Piece]:

@@ -7,7 +7,8 @@ _NUMBERS = {
     "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
     "nine": 9, "ten": 10, "couple of": 2, "few": 3,
 }  # fmt: skip
-_UNITS = {"day": 1, "week": 7, "weekend": 7, "month": 30, "year": 365}
+_UNITS = {"day": 1, "week": 7, "month": 30, "year": 365}
+_SATURDAY = 5
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _AMOUNT = "|".join(_NUMBERS)
 _RELATIVE = re.compile(
@@ -47,14 +48,18 @@ def _days(found: re.Match[str], said: datetime) -> int:
         return -_count(found["amount"]) * _UNITS[found["unit"].lower()]
     if found["aunit"]:
         return _count(found["ahead"]) * _UNITS[found["aunit"].lower()]
-    sign = {"last": -1, "next": 1, "this": 0}[found["side"].lower()]
-    thing = found["thing"].lower()
+    return _calendar(found["thing"].lower(), {"last": -1, "next": 1, "this": 0}[found["side"].lower()], said)
+
+
+def _calendar(thing: str, sign: int, said: datetime) -> int:
+    """Return the days to the last, this or next week, month, year, weekend or day of the week."""
     if thing in _UNITS:
         return sign * _UNITS[thing]
-    distance = (_DAYS.index(thing) - said.weekday()) % 7
+    day = _SATURDAY if thing == "weekend" else _DAYS.index(thing)
+    ahead = (day - said.weekday()) % 7
     if sign < 0:
-        return distance - 7
-    return distance + (7 if sign > 0 and distance == 0 else 0)
+        return ahead - 7
+    return ahead + (7 if sign > 0 and ahead == 0 else 0)
 
 
 def _count(word: str) -> int:

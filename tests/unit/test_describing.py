@@ -56,7 +56,7 @@ def test_passages_know_the_headings_above_them_and_list_entries_stand_alone() ->
     _, passages, title = describe_document("r", DOCUMENT, NOW)
     assert title == "Rock garden"
     found = {passage.text: passage.before for passage in passages}
-    assert found["- Shoes off"] == "Rock garden › Rules"
+    assert found["Shoes off"] == "Rock garden › Rules"
     assert found["We open at nine.\nOn Sundays we open at ten."] == "Rock garden › Opening hours"
     assert all(DOCUMENT[passage.start : passage.end] == passage.text for passage in passages)
 

@@ -36,14 +36,33 @@ def test_a_short_message_is_one_statement_and_a_long_one_is_cut_at_sentences() -
 
 
 @pytest.mark.parametrize(
-    "text", ["Hi!", "Thanks a lot", "ok", "Hello there, how are you?", "👍", "Good morning!", "...", ""]
+    "text",
+    [
+        "Hi!",
+        "Thanks a lot",
+        "ok",
+        "Hello there, how are you?",
+        "👍",
+        "Good morning!",
+        "...",
+        "",
+        "Good morning Mara! How are you?",
+        "Hey, Noor!",
+    ],
 )
 def test_small_talk_is_no_statement(text: str) -> None:
     assert is_small_talk(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["I moved to Lyon", "Thanks, the new job starts Monday", "My dog is ill", "No sugar for me"]
+    "text",
+    [
+        "I moved to Lyon",
+        "Thanks, the new job starts Monday",
+        "My dog is ill",
+        "No sugar for me",
+        "Hey Mara, the boat sank",
+    ],
 )
 def test_what_says_something_is_a_statement(text: str) -> None:
     assert not is_small_talk(text)
@@ -59,6 +78,8 @@ def test_what_says_something_is_a_statement(text: str) -> None:
         ("we leave in 3 days", "2024-05-18"),
         ("last Friday", "2024-05-10"),
         ("next Monday", "2024-05-20"),
+        ("last weekend", "2024-05-11"),
+        ("next weekend", "2024-05-18"),
         ("nothing relative", "2024-05-15"),
     ],
 )

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memstream.events.payloads import Span
+from memstream.projections.bm25 import bm25
 from memstream.projections.models import CategoryFile, ItemHit, Recalled, ResourceHit, SourceRef
 from memstream.projections.ranking import fuse, normalise, ranked
 from memstream.projections.recall import quoted_answers
@@ -54,6 +55,18 @@ def test_a_pronoun_takes_a_name_that_memory_knows_before_other_capitalised_words
     assert rewrite("When did she leave?", history, ["Ana"]).query == "When did Ana leave?"
 
 
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ("Salma did, a sarabande.", "What does Salma need?"),
+        ("It is Salma, she comes from Ghent.", "What does Salma need?"),
+        ("We fly to Lisbon on Monday.", "What does she need?"),
+    ],
+)
+def test_only_what_may_be_a_person_is_one(said: str, asked: str) -> None:
+    assert rewrite("What does she need?", (Turn(role="user", content=said),)).query == asked
+
+
 def test_a_question_about_it_gets_the_topic_of_the_last_turn() -> None:
     history = (Turn(role="user", content="I signed the lease for the flat in Porto."),)
     assert "porto" in rewrite("When was that?", history).query
@@ -84,6 +97,21 @@ def test_a_file_answers_only_with_lines_that_hold_the_whole_question() -> None:
     )
     assert quoted_answers(frozenset(content_words("When does Ana climb at weekends?")), [file]) == ["i-1"]
     assert quoted_answers(frozenset(content_words("Ana?")), [file]) == []
+
+
+def test_a_question_that_memory_holds_is_no_answer() -> None:
+    text = "- When does Ana go climbing at weekends? [^i-1]\n"
+    file = CategoryFile(
+        category_id="c", name="habits", path="", version=1, text=text, citations=("i-1",), covers=1, made=2
+    )
+    assert quoted_answers(frozenset(content_words("When does Ana climb at weekends?")), [file]) == []
+
+
+def test_full_text_scores_depend_on_the_users_own_texts_alone() -> None:
+    texts = {"a": "Ana climbs in Porto", "b": "Ana bakes bread", "c": "Ana climbs"}
+    scores = bm25(content_words("climbs in Porto"), texts, total=10)
+    assert scores["a"] > scores["c"] > 0
+    assert "b" not in scores
 
 
 def _hit(number: int, text: str) -> ItemHit:

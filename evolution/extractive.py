@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from memstream.projections.models import Category, Item
+from memstream.projections.models import Category, Statement
 
 # How many statements a file quotes: enough for a theme, short enough to be read at once.
 _QUOTED = 24
@@ -19,7 +19,7 @@ _RELEVANCE = 0.7
 # Statements without a time come last.
 _UNDATED = datetime.max.replace(tzinfo=UTC)
 # Beyond this many items only the latest are weighed: the cost of a file must not grow with the memory.
-_WEIGHED = 1_000
+WEIGHED = 1_000
 
 
 class Draft(NamedTuple):
@@ -29,7 +29,7 @@ class Draft(NamedTuple):
     citations: tuple[str, ...]
 
 
-def write_file(category: Category, items: Sequence[Item], vectors: Mapping[str, NDArray[np.float32]]) -> Draft:
+def write_file(category: Category, items: Sequence[Statement], vectors: Mapping[str, NDArray[np.float32]]) -> Draft:
     """Return the Markdown file of a category: heading, description, and its central statements with citations."""
     chosen = choose(items, vectors)
     lines = [f"# {category.name}", "", category.description, ""]
@@ -40,14 +40,16 @@ def write_file(category: Category, items: Sequence[Item], vectors: Mapping[str, 
             lines += ([""] if heading else []) + [f"## {month}", ""]
             heading = month
         lines.append(_line(item))
-    if len(chosen) < len(items):
-        lines += ["", f"_{len(chosen)} of {len(items)} statements; the others are in the item layer._"]
+    if len(chosen) < category.items:
+        lines += ["", f"_{len(chosen)} of {category.items} statements; the others are in the item layer._"]
     return Draft("\n".join(lines) + "\n", tuple(item.id for item in chosen))
 
 
-def choose(items: Sequence[Item], vectors: Mapping[str, NDArray[np.float32]], count: int = _QUOTED) -> list[Item]:
+def choose(
+    items: Sequence[Statement], vectors: Mapping[str, NDArray[np.float32]], count: int = _QUOTED
+) -> list[Statement]:
     """Return up to ``count`` items that are central and unlike each other; those without a vector come last."""
-    placed = [item for item in items[-_WEIGHED:] if item.id in vectors]
+    placed = [item for item in items if item.id in vectors]
     if len(placed) <= count:
         rest = [item for item in items if item.id not in vectors]
         return [*placed, *rest][:count]
@@ -66,7 +68,7 @@ def choose(items: Sequence[Item], vectors: Mapping[str, NDArray[np.float32]], co
     return [placed[place] for place in taken]
 
 
-def _line(item: Item) -> str:
+def _line(item: Statement) -> str:
     day = f"{item.happened:%Y-%m-%d} " if item.happened else ""
     speaker = f"{item.speaker}: " if item.speaker else ""
     statement = " ".join(item.text.split())

@@ -17,6 +17,8 @@ from .refusal import Refused
 from .state import ItemFacts, Key, State
 from .structure import apply_structure
 
+_FREE = p.Usage()
+
 
 def apply(state: State, event: Event) -> Changes:
     """Return what ``event`` changes and advance ``state`` past it; raise ``Refused`` and change nothing."""
@@ -63,7 +65,6 @@ def _ingested(state: State, event: t.ResourceIngested, changes: Changes) -> None
     if (scope, data.resource_id) in state.resources:
         return
     state.resources.add((scope, data.resource_id))
-    changes.touched.add(data.resource_id)
     changes.add(
         "resources",
         *(scope, data.resource_id, data.name, data.modality, data.media_type, data.digest, data.size),
@@ -76,8 +77,7 @@ def _described(state: State, event: t.ResourceDescribed, changes: Changes) -> No
     _need_resource(state, scope, data.resource_id)
     if not _new_part(state, scope, data.resource_id, "described", data.part):
         return
-    changes.touched.add(data.resource_id)
-    _part(changes, event, "described", data.describer, None, p.Usage())
+    _part(changes, event, "described", data.describer, len(data.segments))
     for segment in data.segments:
         if (scope, segment.id) in state.segments:
             continue
@@ -99,8 +99,10 @@ def _extracted(state: State, event: t.ItemsExtracted, changes: Changes) -> None:
         _check_item(state, scope, item)
     if not _new_part(state, scope, data.resource_id, "extracted", data.part):
         return
-    changes.touched.add(data.resource_id)
-    _part(changes, event, "extracted", data.extractor, data.prompt_version, data.usage)
+    if not data.items:
+        # Nothing of it will be embedded: this alone may make the resource ready.
+        changes.touched.add(data.resource_id)
+    _part(changes, event, "extracted", data.extractor, len(data.items), data.prompt_version, data.usage)
     for skip in data.skipped:
         changes.add(
             "skipped",
@@ -208,11 +210,10 @@ def _revised(state: State, event: t.ItemRevised, changes: Changes) -> None:
 
 def _embedded(state: State, event: t.VectorsEmbedded, changes: Changes) -> None:
     scope, space = event.scope.key, space_name(event.data.space)
-    if event.data.resource_id:
-        changes.touched.add(event.data.resource_id)
     for embedded in event.data.vectors:
-        vector = _vector(embedded, event.data.space.dimension)
         _need_embeddable(state, scope, embedded)
+    vectors = [(one, _vector(one, event.data.space.dimension)) for one in event.data.vectors]
+    for embedded, vector in vectors:
         if embedded.layer == "query":
             changes.add("query_vectors", scope, embedded.id, space, vector, event.position)
             continue
@@ -223,6 +224,12 @@ def _embedded(state: State, event: t.VectorsEmbedded, changes: Changes) -> None:
         state.vectors.add(identity)
         changes.add("vectors", scope, space, embedded.layer, embedded.id, event.position)
         changes.vectors.append(IndexedVector(scope, embedded.layer, embedded.id, event.position, space, vector))
+    if event.data.resource_id:
+        changes.touched.add(event.data.resource_id)
+        changes.add(
+            "embeddings",
+            *(scope, event.data.resource_id, event.causation, space, len(event.data.vectors), event.position),
+        )
 
 
 def _need_embeddable(state: State, scope: str, embedded: p.Embedded) -> None:
@@ -326,11 +333,13 @@ def _part(
     event: t.ResourceDescribed | t.ItemsExtracted,
     stage: str,
     author: str,
-    prompt_version: str | None,
-    usage: p.Usage,
+    statements: int,
+    prompt_version: str | None = None,
+    usage: p.Usage = _FREE,
 ) -> None:
     changes.add(
         "parts",
-        *(event.scope.key, event.data.resource_id, stage, event.data.part, event.data.parts, author),
-        *(prompt_version, usage.model, usage.tokens_in, usage.tokens_out, usage.seconds, event.position),
+        *(event.scope.key, event.data.resource_id, event.id, stage, event.data.part, event.data.parts),
+        *(statements, author, prompt_version, usage.model, usage.tokens_in, usage.tokens_out, usage.seconds),
+        event.position,
     )

@@ -140,8 +140,11 @@ class Index:
             .select(["id", "position", "vector"])
             .to_arrow()
         )
-        rows = sorted(found.to_pylist(), key=lambda row: int(row["position"]))
-        return {row["id"]: np.asarray(row["vector"], dtype=np.float32) for row in rows}
+        values = found["vector"].combine_chunks()
+        matrix = np.asarray(values.flatten(), dtype=np.float32).reshape(len(found), -1)
+        keys = zip(found["position"].to_pylist(), found["id"].to_pylist(), matrix, strict=True)
+        newest = sorted(keys, key=lambda row: int(row[0]))
+        return {identifier: vector for _, identifier, vector in newest}
 
     async def count(self) -> dict[str, int]:
         """Count the rows of each table."""

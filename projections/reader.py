@@ -5,16 +5,41 @@ All methods block; services call them in threads.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from memstream.events.errors import NotFound
 from memstream.events.payloads import Span
 from memstream.events.subjects import Scope
 
 from .ledger import Ledger
-from .models import Category, CategoryFile, Counts, Item, ParkedEvent, Resource, Segment, SourceRef
+from .models import Category, CategoryFile, Counts, Item, ParkedEvent, Resource, Segment, SourceRef, Statement
 
 Parameters = list[Any]
+
+
+class _Stage(NamedTuple):
+    """A stage of processing: whether all its parts are there, what it stated, and whether all of that has vectors."""
+
+    complete: bool
+    statements: int
+    embedded: bool
+
+
+_NOT_YET = _Stage(complete=False, statements=0, embedded=False)
+
+
+class _Progress(NamedTuple):
+    status: Literal["ingested", "extracted", "ready", "failed"]
+    failure: str | None
+    segments: int
+    items: int
+
+
+def _progress_of(described: _Stage, extracted: _Stage, failure: str | None) -> _Progress:
+    counts = (described.statements, extracted.statements)
+    if not (described.complete and extracted.complete):
+        return _Progress("failed" if failure else "ingested", failure, *counts)
+    return _Progress("ready" if described.embedded and extracted.embedded else "extracted", None, *counts)
 
 
 class Reader:
@@ -57,6 +82,21 @@ class Reader:
         order = {identifier: place for place, identifier in enumerate(ids)}
         return sorted(items, key=lambda item: order[item.id])
 
+    def statements(self, category_ids: Sequence[str], latest: int) -> dict[str, list[Statement]]:
+        """Return the ``latest`` live items of some categories, oldest first."""
+        rows = self._rows(
+            f"SELECT l.category_id, i.id, i.text, i.speaker, i.happened, i.made FROM links l "
+            f"JOIN items i ON i.scope = l.scope AND i.id = l.item_id AND {_live('i')} "
+            f"WHERE l.scope = ? AND list_contains(?::VARCHAR[], l.category_id) AND {_live('l')} "
+            f"QUALIFY row_number() OVER (PARTITION BY l.category_id ORDER BY i.made DESC, i.id) <= ? "
+            f"ORDER BY i.made, i.id",
+            [*self._moment(), self._scope, list(category_ids), *self._moment(), latest],
+        )
+        found: dict[str, list[Statement]] = {}
+        for category, *values in rows:
+            found.setdefault(category, []).append(Statement(*values))
+        return found
+
     def item(self, item_id: str) -> Item:
         """Return one item, also one that has ended; raise NotFound."""
         rows = self._rows(
@@ -75,13 +115,23 @@ class Reader:
         if ids is not None:
             where, values = "AND list_contains(?::VARCHAR[], c.id)", [list(ids)]
         rows = self._rows(
-            f"SELECT c.id, c.name, c.description, c.origin, "
-            f"(SELECT count(*) FROM links l JOIN items i ON i.scope = l.scope AND i.id = l.item_id "
-            f" WHERE l.scope = c.scope AND l.category_id = c.id AND {_live('l')} AND {_live('i')}) AS held, "
-            f"(SELECT coalesce(max(f.version), 0) FROM files f "
-            f" WHERE f.scope = c.scope AND f.category_id = c.id AND f.made <= ?), c.made, c.ended "
-            f"FROM categories c WHERE c.scope = ? {where} AND {_live('c')} ORDER BY held DESC, c.made, c.id",
-            [*self._moment(), *self._moment(), self.as_of, self._scope, *values, *self._moment()],
+            f"""
+            WITH held AS (
+                SELECT l.category_id, count(*) AS items FROM links l
+                SEMI JOIN (SELECT i.id FROM items i WHERE i.scope = ? AND {_live("i")}) i ON i.id = l.item_id
+                WHERE l.scope = ? AND {_live("l")} GROUP BY l.category_id
+            ), written AS (
+                SELECT category_id, max(version) AS version FROM files WHERE scope = ? AND made <= ? GROUP BY category_id
+            )
+            SELECT c.id, c.name, c.description, c.origin, coalesce(h.items, 0) AS items, coalesce(w.version, 0),
+                   c.made, c.ended
+            FROM categories c LEFT JOIN held h ON h.category_id = c.id LEFT JOIN written w ON w.category_id = c.id
+            WHERE c.scope = ? {where} AND {_live("c")} ORDER BY items DESC, c.made, c.id
+            """,
+            [
+                *(self._scope, *self._moment(), self._scope, *self._moment(), self._scope, self.as_of),
+                *(self._scope, *values, *self._moment()),
+            ],
         )
         return [
             Category(
@@ -292,66 +342,44 @@ class Reader:
             for item in items
         ]
 
-    def _progress(
-        self, ids: Sequence[str]
-    ) -> dict[str, tuple[Literal["ingested", "extracted", "ready", "failed"], str | None, int, int]]:
-        """Return status, failure, segments and items of each resource."""
+    def _progress(self, ids: Sequence[str]) -> dict[str, _Progress]:
+        """Return how far memory has got with each resource: it is ready when every part's texts have vectors."""
         wanted = list(ids)
-        parts = {
-            (row[0], row[1]): row[2]
-            for row in self._rows(
-                "SELECT resource_id, stage, count(*) >= max(parts) FROM parts WHERE scope = ? AND made <= ? AND "
-                "list_contains(?::VARCHAR[], resource_id) GROUP BY resource_id, stage",
-                [self._scope, self.as_of, wanted],
-            )
-        }
-        failures = {
-            row[0]: row[1]
-            for row in self._rows(
-                "SELECT resource_id, arg_max(reason, made) FROM failures WHERE scope = ? AND made <= ? AND parked AND "
-                "list_contains(?::VARCHAR[], resource_id) GROUP BY resource_id",
-                [self._scope, self.as_of, wanted],
-            )
-        }
-        counted = self._searchable(wanted)
-        return {one: self._status(one, parts, failures, counted.get(one, (0, 0, 0))) for one in wanted}
-
-    def _searchable(self, ids: list[str]) -> dict[str, tuple[int, int, int]]:
-        """Return segments, items, and how many of both still lack a vector, of each resource."""
         rows = self._rows(
             """
-            WITH things AS (
-                SELECT resource_id, 'segment' AS layer, id FROM segments
-                WHERE scope = $scope AND made <= $moment AND resource_id IN (SELECT unnest($ids::VARCHAR[]))
-                UNION
-                SELECT resource_id, 'item', item_id FROM sources
-                WHERE scope = $scope AND made <= $moment AND resource_id IN (SELECT unnest($ids::VARCHAR[]))
-            ), embedded AS (
-                SELECT DISTINCT layer, id FROM vectors
-                WHERE scope = $scope AND made <= $moment AND id IN (SELECT id FROM things)
+            WITH embedded AS (
+                SELECT cause, max(vectors) AS vectors FROM (
+                    SELECT cause, space, sum(vectors) AS vectors FROM embeddings
+                    WHERE scope = $scope AND made <= $moment AND list_contains($ids::VARCHAR[], resource_id)
+                    GROUP BY cause, space
+                ) GROUP BY cause
             )
-            SELECT t.resource_id, count(*) FILTER (t.layer = 'segment'), count(*) FILTER (t.layer = 'item'),
-                   count(*) FILTER (e.id IS NULL)
-            FROM things t LEFT JOIN embedded e ON e.layer = t.layer AND e.id = t.id GROUP BY t.resource_id
+            SELECT p.resource_id, p.stage, count(*) >= max(p.parts), sum(p.statements)::BIGINT,
+                   bool_and(p.statements <= coalesce(e.vectors, 0))
+            FROM parts p LEFT JOIN embedded e ON e.cause = p.event_id
+            WHERE p.scope = $scope AND p.made <= $moment AND list_contains($ids::VARCHAR[], p.resource_id)
+            GROUP BY p.resource_id, p.stage
             """,
-            {"scope": self._scope, "moment": self.as_of, "ids": ids},
+            {"scope": self._scope, "moment": self.as_of, "ids": wanted},
         )
-        return {row[0]: (row[1], row[2], row[3]) for row in rows}
+        stages = {(row[0], row[1]): _Stage(row[2], row[3], row[4]) for row in rows}
+        unfinished = [one for one in wanted if not stages.get((one, "extracted"), _NOT_YET).complete]
+        failures = self._failures(unfinished) if unfinished else {}
+        return {
+            one: _progress_of(
+                stages.get((one, "described"), _NOT_YET), stages.get((one, "extracted"), _NOT_YET), failures.get(one)
+            )
+            for one in wanted
+        }
 
-    @staticmethod
-    def _status(
-        resource_id: str,
-        parts: dict[tuple[str, str], bool],
-        failures: dict[str, str],
-        counted: tuple[int, int, int],
-    ) -> tuple[Literal["ingested", "extracted", "ready", "failed"], str | None, int, int]:
-        segments, items, bare = counted
-        done = parts.get((resource_id, "described")) and parts.get((resource_id, "extracted"))
-        if not done and resource_id in failures:
-            return "failed", failures[resource_id], segments, items
-        if not done:
-            return "ingested", None, segments, items
-        return ("extracted" if bare else "ready"), None, segments, items
+    def _failures(self, ids: Sequence[str]) -> dict[str, str]:
+        return dict(
+            self._rows(
+                "SELECT resource_id, arg_max(reason, made) FROM failures WHERE scope = ? AND made <= ? AND parked AND "
+                "list_contains(?::VARCHAR[], resource_id) GROUP BY resource_id",
+                [self._scope, self.as_of, list(ids)],
+            )
+        )
 
     def _moment(self) -> Parameters:
         return [self.as_of, self.as_of]
@@ -408,8 +436,7 @@ def _segment(row: tuple[Any, ...]) -> Segment:
     )
 
 
-def _resource(row: tuple[Any, ...], progress: tuple[Any, ...]) -> Resource:
-    status, failure, segments, items = progress
+def _resource(row: tuple[Any, ...], progress: _Progress) -> Resource:
     return Resource(
         id=row[0],
         name=row[1],
@@ -422,8 +449,8 @@ def _resource(row: tuple[Any, ...], progress: tuple[Any, ...]) -> Resource:
         time=row[8],
         made=row[9],
         ended=row[10],
-        status=status,
-        failure=failure,
-        segments=segments,
-        items=items,
+        status=progress.status,
+        failure=progress.failure,
+        segments=progress.segments,
+        items=progress.items,
     )

@@ -64,7 +64,8 @@ _ALL = [
     ),
     _table(
         "parts",
-        "scope VARCHAR, resource_id VARCHAR, stage VARCHAR, part BIGINT, parts BIGINT, author VARCHAR, "
+        "scope VARCHAR, resource_id VARCHAR, event_id VARCHAR, stage VARCHAR, part BIGINT, parts BIGINT, "
+        "statements BIGINT, author VARCHAR, "
         "prompt_version VARCHAR, model VARCHAR, tokens_in BIGINT, tokens_out BIGINT, seconds DOUBLE, made BIGINT",
     ),
     _table(
@@ -96,6 +97,11 @@ _ALL = [
         "summarizer VARCHAR, made BIGINT, ended BIGINT",
     ),
     _table("links", "scope VARCHAR, category_id VARCHAR, item_id VARCHAR, made BIGINT, ended BIGINT"),
+    # How many vectors an event's texts have got: tells when a resource can be retrieved.
+    _table(
+        "embeddings",
+        "scope VARCHAR, resource_id VARCHAR, cause VARCHAR, space VARCHAR, vectors BIGINT, made BIGINT",
+    ),
     _table("vectors", "scope VARCHAR, space VARCHAR, layer VARCHAR, id VARCHAR, made BIGINT"),
     _table("query_vectors", "scope VARCHAR, retrieval_id VARCHAR, space VARCHAR, vector BLOB, made BIGINT"),
     _table(

@@ -15,7 +15,7 @@ from memstream.events.log import EventLog
 from memstream.events.payloads import CategorySummarizedData, Space
 from memstream.events.subjects import Scope
 from memstream.events.types import CategorySummarized
-from memstream.evolution.extractive import Draft, write_file
+from memstream.evolution.extractive import WEIGHED, Draft, write_file
 from memstream.evolution.staleness import StaleCategory, stale_categories
 from memstream.projections.apply import space_name
 from memstream.projections.index import Index
@@ -120,18 +120,20 @@ class Summarizer:
 
     async def _write_scope(self, scope: Scope, found: list[StaleCategory]) -> None:
         reader = Reader(self._ledger, scope, self._ledger.position)
-        items, categories = await asyncio.to_thread(lambda: (reader.items(), reader.categories()))
-        vectors = await self._index.vectors_of(scope.key, "item", self._space, [item.id for item in items])
-        wanted = {stale.category_id for stale in found}
+        ids = [stale.category_id for stale in found]
+        categories, held = await asyncio.to_thread(
+            lambda: (reader.categories(ids=ids), reader.statements(ids, WEIGHED))
+        )
+        wanted = [item.id for items in held.values() for item in items]
+        vectors = await self._index.vectors_of(scope.key, "item", self._space, wanted)
         for category in categories:
-            held = [item for item in items if category.id in item.categories]
-            if category.id not in wanted:
-                continue
-            if any(item.id not in vectors for item in held):
+            items = held.get(category.id, [])
+            if any(item.id not in vectors for item in items):
                 # Their vectors are on the way, and their commit will wake us.
                 self._dirty = (self._dirty or set()) | {scope.key}
                 continue
-            event = _summary(scope, category, write_file(category, held, vectors), reader.as_of)
+            draft = await asyncio.to_thread(write_file, category, items, vectors)
+            event = _summary(scope, category, draft, reader.as_of)
             self._appended = (await self._log.append(event)).position
 
 

@@ -48,8 +48,8 @@ class ResourceExtraction:
     async def process(self, event: ResourceIngested) -> None:
         """Describe and extract one resource; raises InvalidInput for content that no attempt can read."""
         described = await self._describe(event)
-        position = (await self._log.append_many(_described_events(event, described), split=True))[-1].position
-        extraction = await self._extractor.extract(await self._material(event, described, position))
+        await self._log.append_many(_described_events(event, described), split=True)
+        extraction = await self._extractor.extract(await self._material(event, described))
         await self._log.append_many(self._extracted_events(event, extraction), split=True)
 
     async def fail(self, event: ResourceIngested, error: Exception, attempt: int) -> bool:
@@ -75,9 +75,9 @@ class ResourceExtraction:
             bytes_.seek(0)
             return await asyncio.to_thread(describe, event, path)
 
-    async def _material(self, event: ResourceIngested, described: Description, position: int) -> Material:
+    async def _material(self, event: ResourceIngested, described: Description) -> Material:
         # What recall returned before this resource came must be known, or its echo would become a fact.
-        scope = {"tenant": event.tenant, "user": event.user, "after_position": position}
+        scope = {"tenant": event.tenant, "user": event.user, "after_position": event.position}
         categories = await self._port.ask(ListCategories.model_validate(scope))
         served = await self._port.ask(ListServedItems.model_validate(scope))
         return Material(

@@ -140,6 +140,8 @@ class Index:
             .select(["id", "position", "vector"])
             .to_arrow()
         )
+        if not len(found):
+            return {}
         values = found["vector"].combine_chunks()
         matrix = np.asarray(values.flatten(), dtype=np.float32).reshape(len(found), -1)
         keys = zip(found["position"].to_pylist(), found["id"].to_pylist(), matrix, strict=True)

@@ -9,8 +9,8 @@ import contextlib
 import logging
 from itertools import groupby
 
-from memstream.events.errors import MemstreamError, Unavailable
-from memstream.events.ids import derived_id
+from memstream.events.errors import Unavailable
+from memstream.events.ids import derived_id, new_id
 from memstream.events.log import EventLog
 from memstream.events.payloads import CategorySummarizedData, Space
 from memstream.events.subjects import Scope
@@ -29,7 +29,8 @@ logger = logging.getLogger("memstream.summaries")
 SUMMARIZER = "extractive-1"
 # Wait for a burst to end: one file for a hundred new items, not a hundred files.
 _QUIET_SECONDS = 0.15
-_LONGEST_WAIT_SECONDS = 2.0
+_LONGEST_WAIT_SECONDS = 10.0
+_RETRY_SECONDS = 2.0
 
 
 class Summarizer:
@@ -93,17 +94,17 @@ class Summarizer:
             scopes, self._dirty = self._dirty, set()
             try:
                 await self._write_all(scopes)
-            except MemstreamError as error:
-                logger.warning("category files wait: %s", error)
+            except Exception as error:  # noqa: BLE001 - one writer for everybody: nothing may end it for good
+                logger.warning("category files wait: %s: %s", type(error).__name__, error)
                 self._dirty = None
-                await asyncio.sleep(_LONGEST_WAIT_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
             async with self._round:
                 self._round.notify_all()
 
     async def _quiet(self) -> None:
-        """Return when nothing changed for a moment, or after the longest wait."""
+        """Return when nothing changed for a moment, when somebody waits, or after the longest wait."""
         deadline = asyncio.get_running_loop().time() + _LONGEST_WAIT_SECONDS
-        while asyncio.get_running_loop().time() < deadline:
+        while asyncio.get_running_loop().time() < deadline and not self._thorough:
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), _QUIET_SECONDS)
@@ -145,4 +146,6 @@ def _summary(scope: Scope, category: Category, draft: Draft, covers: int) -> Cat
         covers=covers,
         summarizer=SUMMARIZER,
     )
-    return CategorySummarized.of(scope, data, id=derived_id(category.id, "category.summarized", covers))
+    # The correlation carries a time, so that the log is not searched for an id that can only be new.
+    identifier = derived_id(category.id, "category.summarized", covers)
+    return CategorySummarized.of(scope, data, id=identifier, correlation=new_id())

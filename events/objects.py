@@ -5,6 +5,7 @@ erasing one never touches the other and nobody learns what others hold.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import io
 from collections import OrderedDict
@@ -109,7 +110,10 @@ class ResourceStore:
                 self._bucket = await js.object_store(BUCKET)
             except (BucketNotFoundError, NotFoundError):
                 config = ObjectStoreConfig(bucket=BUCKET, storage=StorageType.FILE)
-                self._bucket = await js.create_object_store(BUCKET, config=config)
+                with contextlib.suppress(APIError):
+                    # Another process may create it in the same moment.
+                    await js.create_object_store(BUCKET, config=config)
+                self._bucket = await js.object_store(BUCKET)
         return self._bucket
 
 

@@ -40,7 +40,7 @@ async def ensure_stream(js: JetStreamContext, *, replicas: int = 1) -> LogState:
     try:
         info = await js.stream_info(STREAM)
     except NotFoundError:
-        info = await js.add_stream(_configuration(replicas))
+        info = await _create(js, replicas)
     except (NatsError, TimeoutError) as error:
         raise LogUnavailable(f"JetStream does not answer ({error!r}); is the server started with -js?") from error
     problems = risks(info.config)
@@ -50,6 +50,14 @@ async def ensure_stream(js: JetStreamContext, *, replicas: int = 1) -> LogState:
             f"Correct it with 'nats stream edit {STREAM}', or point memstream at another server"
         )
     return state_of(info)
+
+
+async def _create(js: JetStreamContext, replicas: int) -> StreamInfo:
+    try:
+        return await js.add_stream(_configuration(replicas))
+    except APIError:
+        # Another process created it in the same moment: theirs is the log.
+        return await js.stream_info(STREAM)
 
 
 async def stream_state(js: JetStreamContext) -> LogState:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from memstream.events.errors import LogIntegrityError, LogUnavailable, Unavailable
 from memstream.events.log import EventLog
 from memstream.events.reading import Stored
+from memstream.events.tasks import end
 
 from .batch import changes_of, decode_batch
 from .changes import Changes
@@ -74,11 +75,8 @@ class Projector:
 
     async def stop(self) -> None:
         """Finish the batch in work and stop."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await end(self._task)
+        self._task = None
         for work in (self._writing, self._optimizing):
             if work is not None:
                 await asyncio.gather(work, return_exceptions=True)
@@ -150,8 +148,7 @@ class Projector:
                 await asyncio.shield(self._writing)
                 self._optimize_beside()
         finally:
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+            await end(reader)
 
     def _optimize_beside(self) -> None:
         """Merge the index's fragments beside the next batches: appends and compaction don't conflict."""

@@ -1,7 +1,7 @@
 """``AsyncMemory``: the public face for asyncio programs; ``Memory`` is the same for everybody else."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
@@ -42,8 +42,9 @@ class AsyncMemory:
         With ``nats_url`` the log is on that server and only the projections are in ``data_dir``. Raises
         DataDirectoryInUse when another process has it open, LogUnavailable when the server does not answer.
         """
-        from .bootstrap import run  # noqa: PLC0415 - loads the databases, which a client over HTTP never needs
-        from .settings import Settings  # noqa: PLC0415
+        with _explained("Memory.open", "server"):
+            from .bootstrap import run  # noqa: PLC0415 - loads the databases, which a client over HTTP never needs
+            from .settings import Settings  # noqa: PLC0415
 
         stack = AsyncExitStack()
         settings = Settings(data_dir=Path(data_dir), nats_url=nats_url, tenant=tenant)
@@ -53,7 +54,8 @@ class AsyncMemory:
     @classmethod
     async def connect(cls, url: str, *, tenant: str = "default", timeout: float = 120.0) -> Self:
         """Connect to a memstream service over HTTP; raises Unavailable when nobody answers at ``url``."""
-        from .http_backend import HttpBackend  # noqa: PLC0415 - needs httpx, an extra of its own
+        with _explained("Memory.connect", "client"):
+            from .http_backend import HttpBackend  # noqa: PLC0415 - needs httpx, an extra of its own
 
         stack = AsyncExitStack()
         backend = await stack.enter_async_context(HttpBackend(url, timeout=timeout))
@@ -236,6 +238,17 @@ class AsyncUser:
     @property
     def _who(self) -> dict[str, Any]:
         return {"tenant": self.scope.tenant, "user": self.scope.user}
+
+
+@contextmanager
+def _explained(call: str, extra: str) -> Iterator[None]:
+    """Say which extra a missing package belongs to."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{call} needs {error.name!r}, which is not installed: pip install 'memstream[{extra}]'", name=error.name
+        ) from error
 
 
 def _checked(model: Any, **values: Any) -> Any:

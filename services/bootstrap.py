@@ -1,5 +1,6 @@
 """The composition root: which parts run in this process, and how they are wired."""
 
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from faststream.nats import NatsBroker
+from nats.errors import Error as NatsError
 
 from memstream.events.connection import connect, disconnect
 from memstream.events.datadir import DataDirectory
@@ -77,7 +79,7 @@ async def run(
             queue = f"embedding-{vectors.space.model}-{vectors.space.dimension}".replace(".", "_")
             pool.add_embedding(FactEmbedding(log, vectors), queue)
         await broker.start()
-        stack.push_async_callback(broker.stop)
+        stack.push_async_callback(_stop, broker)
         stack.push_async_callback(pool.stop)
         engine = Engine(log, port, settings)
         yield Service(settings, url, log, engine, chosen, memory, broker)
@@ -94,6 +96,12 @@ async def _server(settings: Settings, parts: frozenset[Part], stack: AsyncExitSt
         return settings.nats_url
     server = await stack.enter_async_context(await EmbeddedServer.start(directory))
     return server.url
+
+
+async def _stop(broker: NatsBroker) -> None:
+    with contextlib.suppress(NatsError, OSError):
+        # The server may be gone already; there is nothing to tell it then.
+        await broker.stop()
 
 
 def _broker(url: str) -> NatsBroker:

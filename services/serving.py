@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 
 import uvicorn
+from sse_starlette.sse import AppStatus
 
 from memstream.events.errors import Unavailable
 
@@ -67,6 +68,8 @@ async def _serve_http(service: Service, stop: asyncio.Event, started: Callable[[
         started(service, address)
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+        # Open event streams end when they are told; uvicorn would cut them off with a stack trace.
+        AppStatus.should_exit = True
         server.should_exit = True
         await serving
         stopping.cancel()

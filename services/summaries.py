@@ -14,6 +14,7 @@ from memstream.events.ids import derived_id, new_id
 from memstream.events.log import EventLog
 from memstream.events.payloads import CategorySummarizedData, Space
 from memstream.events.subjects import Scope
+from memstream.events.tasks import end
 from memstream.events.types import CategorySummarized
 from memstream.evolution.extractive import WEIGHED, Draft, write_file
 from memstream.evolution.staleness import StaleCategory, stale_categories
@@ -57,10 +58,7 @@ class Summarizer:
 
     async def stop(self) -> None:
         """Stop; what is stale is found again at the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
 
     def committed(self, commit: Commit) -> None:
         """Note whose memory changed."""

@@ -4,21 +4,24 @@ Messages are taken raw and decoded one by one: a bad one is left to the projecto
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import cast
 
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage
+from faststream.nats.subscriber.usecases import ConcurrentPushStreamSubscriber
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy as NatsAckPolicy
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
-from memstream.events.errors import InvalidEvent, MemstreamError
+from memstream.events.errors import InvalidEvent, MemstreamError, Unavailable
 from memstream.events.reading import Stored
 from memstream.events.stream import STREAM
 from memstream.events.subjects import ROOT
+from memstream.events.tasks import end
 from memstream.events.types import Event, ResourceIngested
 
 from .embedding import EMBEDDED_TYPES, FactEmbedding
@@ -31,7 +34,7 @@ _STREAM = JStream(STREAM, declare=False)
 _ACK_WAIT_SECONDS = 30.0
 _BACKOFF_SECONDS = (0.5, 2.0, 5.0)
 
-Handler = Callable[[Event, int], Awaitable[bool]]
+Handler = Callable[[Event], Awaitable[bool]]
 
 
 class WorkerPool:
@@ -41,17 +44,25 @@ class WorkerPool:
         self._broker = broker
         self._working: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._subscribers: list[ConcurrentPushStreamSubscriber] = []
 
     def add_extraction(self, work: ResourceExtraction, concurrency: int) -> None:
         """Take ingested resources from the shared extraction queue."""
+        failures: dict[str, int] = {}
 
-        async def handle(event: Event, attempt: int) -> bool:
+        async def handle(event: Event) -> bool:
             assert isinstance(event, ResourceIngested)
             try:
                 await work.process(event)
+            except Unavailable as error:
+                # Not this resource's fault: it waits, however long that takes.
+                logger.warning("resource %s waits: %s", event.data.resource_id, error)
+                return False
             except (MemstreamError, OSError, RuntimeError, ValueError) as error:
+                attempt = failures[event.id] = failures.get(event.id, 0) + 1
                 logger.warning("resource %s, attempt %d: %s", event.data.resource_id, attempt, error)
                 return await work.fail(event, error, attempt)
+            failures.pop(event.id, None)
             return True
 
         self._subscribe("extraction", "resource.ingested", handle, concurrency)
@@ -59,7 +70,7 @@ class WorkerPool:
     def add_embedding(self, work: FactEmbedding, queue: str) -> None:
         """Take facts from the shared embedding queue of one space."""
 
-        async def handle(event: Event, _attempt: int) -> bool:
+        async def handle(event: Event) -> bool:
             await work.process(event)
             return True
 
@@ -69,11 +80,18 @@ class WorkerPool:
     async def stop(self, grace: float = 2.0) -> None:
         """Let work in hand finish for ``grace`` seconds, then hand the rest back to the queue."""
         self._stopping = True
+        await self._unsubscribe()
         if self._working:
             await asyncio.wait(self._working, timeout=grace)
-        for task in list(self._working):
-            task.cancel()
-        await asyncio.gather(*self._working, return_exceptions=True)
+        await end(*self._working)
+
+    async def _unsubscribe(self) -> None:
+        """Ask for no more work first: what is handed back must reach another worker, not this one again."""
+        for subscriber in self._subscribers:
+            subscription, subscriber.subscription = subscriber.subscription, None
+            if subscription is not None:
+                with contextlib.suppress(NatsError, OSError):
+                    await subscription.unsubscribe()
 
     def _subscribe(self, queue: str, event_type: str, handler: Handler, concurrency: int) -> None:
         config = ConsumerConfig(
@@ -99,6 +117,7 @@ class WorkerPool:
             await self._consume(message.raw_message, handler)
 
         subscriber(consume)
+        self._subscribers.append(subscriber)
 
     async def _consume(self, message: Msg, handler: Handler) -> None:
         task = asyncio.current_task()
@@ -127,7 +146,7 @@ class WorkerPool:
             return
         attempt = int(meta.num_delivered or 1)
         try:
-            done = await handler(event, attempt)
+            done = await handler(event)
         except (MemstreamError, NatsError, OSError, RuntimeError, TimeoutError) as error:
             logger.warning("position %d, attempt %d: %s", stored.position, attempt, error)
             done = False

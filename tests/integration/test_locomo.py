@@ -58,12 +58,16 @@ async def test_every_turn_is_in_a_segment_and_every_resource_is_ready(memory: As
         user = memory.user(conversation["id"])
         resources = await user.resources(limit=1_000)
         assert {resource.status for resource in resources} == {"ready"}
-        kept = {message for one in resources for segment in await user.segments(one.id) for message in segment.message_ids}
+        kept = {
+            message for one in resources for segment in await user.segments(one.id) for message in segment.message_ids
+        }
         assert kept == {turn["id"] for session in conversation["sessions"] for turn in session["turns"]}
         assert (await user.counts()).parked == 0
 
 
-async def test_the_first_twenty_questions_are_answered_from_messages_that_exist(memory: AsyncMemory, conversations) -> None:
+async def test_the_first_twenty_questions_are_answered_from_messages_that_exist(
+    memory: AsyncMemory, conversations
+) -> None:
     conversation = conversations[0]
     texts = {one["id"]: one["content"] for session in conversation["sessions"] for one in messages_of(session)}
     user, found_evidence = memory.user(conversation["id"]), 0

@@ -30,12 +30,14 @@ _PIPELINE = 4
 class EventLog:
     """The log behind one NATS connection. Open it with ``EventLog.open``; it is an async context manager."""
 
-    def __init__(self, nc: Client, state: LogState, *, timeout: float = 10.0, owns_connection: bool = False) -> None:
+    def __init__(
+        self, nc: Client, state: LogState, *, timeout: float = 10.0, replicas: int = 1, owns_connection: bool = False
+    ) -> None:
         self.nc = nc
         self.log_id = state.log_id
         self._appender = Appender(nc, timeout)
         self._owns_connection = owns_connection
-        self.resources = ResourceStore(nc)
+        self.resources = ResourceStore(nc, replicas=replicas)
 
     @classmethod
     async def open(cls, server: str | Client, *, replicas: int = 1, timeout: float = 10.0) -> Self:
@@ -45,7 +47,7 @@ class EventLog:
         """
         nc = await connect(server, timeout=min(timeout, 5.0)) if isinstance(server, str) else server
         state = await ensure_stream(nc.jetstream(timeout=timeout), replicas=replicas)
-        return cls(nc, state, timeout=timeout, owns_connection=isinstance(server, str))
+        return cls(nc, state, timeout=timeout, replicas=replicas, owns_connection=isinstance(server, str))
 
     async def append(self, event: Event) -> Appended:
         """Append one event; acknowledged means on disk. A repeated append returns the original position.

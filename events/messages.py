@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .errors import InvalidInput, TooLarge
+from .payloads import storable
 
 JSON = "application/json"
 JSONL = "application/jsonl"
 MAX_MESSAGES = 20_000
-MAX_MESSAGE_CHARACTERS = 200_000
+MAX_MESSAGE_CHARACTERS = 100_000
 
 Role = Literal["user", "assistant", "system", "tool"]
 
@@ -27,14 +28,14 @@ class Message(BaseModel):
 
     role: Role
     content: Annotated[str, Field(max_length=MAX_MESSAGE_CHARACTERS)]
-    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    name: Annotated[str, Field(max_length=200, pattern=r"\S")] | None = None
     time: datetime | None = None
     id: Annotated[str, Field(min_length=1, max_length=512)] | None = None
 
     @field_validator("time")
     @classmethod
     def _zoned(cls, value: datetime | None) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+        return None if value is None else zoned(value)
 
     @property
     def speaker(self) -> str:
@@ -42,10 +43,17 @@ class Message(BaseModel):
         return self.name or self.role
 
 
+def zoned(moment: datetime) -> datetime:
+    """Take a time without a zone as UTC; raise ValueError for years that the stores cannot hold."""
+    return storable(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment)
+
+
 MessageLike = Message | Mapping[str, Any]
 
 
-def parse_messages(values: Sequence[MessageLike], *, place: str = "message") -> list[Message]:
+def parse_messages(
+    values: Sequence[MessageLike], *, place: str = "message", numbers: Sequence[int] | None = None
+) -> list[Message]:
     """Check a conversation; raise InvalidInput that names the first bad message, and TooLarge for too many."""
     if not isinstance(values, Sequence) or isinstance(values, str | bytes):
         raise InvalidInput(f"a conversation is a list of messages, got {type(values).__name__}")
@@ -53,10 +61,11 @@ def parse_messages(values: Sequence[MessageLike], *, place: str = "message") -> 
         raise InvalidInput("the conversation is empty: give at least one message {role, content}")
     if len(values) > MAX_MESSAGES:
         raise TooLarge(f"{len(values):,} messages in one conversation, over {MAX_MESSAGES:,}: memorize it in parts")
-    messages = [_parse(value, f"{place} {number}") for number, value in enumerate(values, start=1)]
+    named = numbers or range(1, len(values) + 1)
+    messages = [_parse(value, f"{place} {number}") for number, value in zip(named, values, strict=True)]
     if not any(message.content.strip() for message in messages):
         raise InvalidInput("no message of the conversation has any text in 'content'")
-    _refuse_duplicate_ids(messages, place)
+    _refuse_duplicate_ids(messages, place, named)
     return messages
 
 
@@ -69,12 +78,15 @@ def decode_messages(content: bytes, media_type: str) -> list[Message]:
             f"the conversation is not UTF-8 text: byte {error.start} is {content[error.start]:#04x}"
         ) from error
     if media_type == JSONL:
-        return parse_messages(list(_json_lines(text)), place="line")
+        lines = list(_json_lines(text))
+        return parse_messages([value for _, value in lines], place="line", numbers=[number for number, _ in lines])
     values: Any
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise InvalidInput(f"invalid JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"JSON that cannot be a conversation: {error}") from error
     if isinstance(values, dict) and "messages" in values:
         return parse_messages(cast("dict[str, Any]", values)["messages"])
     return parse_messages(cast("list[Any]", values))
@@ -86,14 +98,16 @@ def encode_messages(messages: Iterable[Message]) -> bytes:
     return json.dumps(values, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _json_lines(text: str) -> Iterable[Any]:
+def _json_lines(text: str) -> Iterable[tuple[int, Any]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            yield json.loads(line)
+            yield number, json.loads(line)
         except json.JSONDecodeError as error:
             raise InvalidInput(f"invalid JSON on line {number}, column {error.colno}: {error.msg}") from error
+        except (ValueError, RecursionError) as error:
+            raise InvalidInput(f"line {number} cannot be a message: {error}") from error
 
 
 def _parse(value: MessageLike, place: str) -> Message:
@@ -114,9 +128,9 @@ def _short(value: object) -> str:
     return shown if len(shown) <= 60 else shown[:57] + "..."  # noqa: PLR2004 - a line of a terminal
 
 
-def _refuse_duplicate_ids(messages: Sequence[Message], place: str) -> None:
+def _refuse_duplicate_ids(messages: Sequence[Message], place: str, numbers: Sequence[int]) -> None:
     seen: dict[str, int] = {}
-    for number, message in enumerate(messages, start=1):
+    for number, message in zip(numbers, messages, strict=True):
         if message.id is None:
             continue
         if message.id in seen:

@@ -28,10 +28,11 @@ _RECENT_OBJECTS = 64
 
 
 class StoredObject(NamedTuple):
-    """What was stored: the SHA-256 in hex and the size in bytes."""
+    """What was stored: the SHA-256 in hex, the size in bytes, and whether the bytes were there before."""
 
     digest: str
     size: int
+    known: bool = False
 
 
 def digest_of(content: BinaryIO) -> StoredObject:
@@ -48,8 +49,9 @@ def digest_of(content: BinaryIO) -> StoredObject:
 class ResourceStore:
     """The bucket of resource bytes."""
 
-    def __init__(self, nc: Client) -> None:
+    def __init__(self, nc: Client, *, replicas: int = 1) -> None:
         self._nc = nc
+        self._replicas = replicas
         self._bucket: ObjectStore | None = None
         self._recent: OrderedDict[str, bytes] = OrderedDict()
 
@@ -63,7 +65,7 @@ class ResourceStore:
         try:
             bucket = await self._open()
             if await _present(bucket, name):
-                return done
+                return done._replace(known=True)
             await bucket.put(name, cast("io.BufferedIOBase", content))
         except APIError as error:
             raise _refusal(done.size, error) from error
@@ -109,7 +111,7 @@ class ResourceStore:
             try:
                 self._bucket = await js.object_store(BUCKET)
             except (BucketNotFoundError, NotFoundError):
-                config = ObjectStoreConfig(bucket=BUCKET, storage=StorageType.FILE)
+                config = ObjectStoreConfig(bucket=BUCKET, storage=StorageType.FILE, replicas=self._replicas)
                 with contextlib.suppress(APIError):
                     # Another process may create it in the same moment.
                     await js.create_object_store(BUCKET, config=config)

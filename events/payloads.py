@@ -4,9 +4,10 @@ These models are the contract. A released version never changes; a new meaning g
 upcaster (see ``upcast``).
 """
 
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 Layer = Literal["category", "item", "resource"]
 VectorLayer = Literal["category", "item", "segment", "query"]
@@ -15,6 +16,20 @@ Kind = Literal["profile", "event", "knowledge", "behavior", "skill", "tool"]
 Method = Literal["rag", "llm"]
 SpanUnit = Literal["message", "character", "page", "second"]
 
+# What a 64-bit column holds.
+_MOST = 2**63 - 1
+Natural = Annotated[int, Field(ge=0, le=_MOST)]
+
+
+def storable(moment: datetime) -> datetime:
+    """Refuse years that no calendar of ours needs and that databases cannot give back."""
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise ValueError(f"the year {moment.year} is outside {_FIRST_YEAR}–{_LAST_YEAR}")
+    return moment
+
+
+_FIRST_YEAR, _LAST_YEAR = 1000, 8999
+Moment = Annotated[AwareDatetime, AfterValidator(storable)]
 Identifier = Annotated[str, Field(min_length=1, max_length=1024)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -29,16 +44,16 @@ class Span(Frozen):
     """A half-open range ``[start, end)`` of a resource, counted in ``unit``."""
 
     unit: SpanUnit
-    start: Annotated[int, Field(ge=0)]
-    end: Annotated[int, Field(ge=0)]
+    start: Natural
+    end: Natural
 
 
 class Usage(Frozen):
     """What a step cost: the model that was asked (None: local rules), tokens in and out, seconds."""
 
     model: str | None = None
-    tokens_in: int = 0
-    tokens_out: int = 0
+    tokens_in: Natural = 0
+    tokens_out: Natural = 0
     seconds: float = 0.0
 
 
@@ -46,12 +61,12 @@ class Segment(Frozen):
     """A part of a resource that is read as one piece."""
 
     id: Identifier
-    index: Annotated[int, Field(ge=0)]
+    index: Natural
     span: Span
     text: str
     message_ids: tuple[str, ...] = ()
     speakers: tuple[str, ...] = ()
-    time: AwareDatetime | None = None
+    time: Moment | None = None
 
 
 class Source(Frozen):
@@ -61,7 +76,7 @@ class Source(Frozen):
     segment_id: Identifier
     span: Span
     message_ids: tuple[str, ...] = ()
-    time: AwareDatetime | None = None
+    time: Moment | None = None
 
 
 class ExtractedItem(Frozen):
@@ -72,7 +87,7 @@ class ExtractedItem(Frozen):
     text: Annotated[str, Field(min_length=1)]
     context: str = ""
     speaker: str | None = None
-    happened: AwareDatetime | None = None
+    happened: Moment | None = None
     categories: tuple[Identifier, ...]
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
 
@@ -90,7 +105,7 @@ class ResourceIngestedData(Frozen):
 
     resource_id: Identifier
     digest: Digest
-    size: Annotated[int, Field(ge=0)]
+    size: Natural
     modality: Modality
     media_type: str
     name: str
@@ -100,8 +115,8 @@ class ResourceDescribedData(Frozen):
     """What preprocessing made of a resource; long ones come in ``parts``."""
 
     resource_id: Identifier
-    part: int = 0
-    parts: Annotated[int, Field(ge=1)] = 1
+    part: Natural = 0
+    parts: Annotated[int, Field(ge=1, le=_MOST)] = 1
     segments: tuple[Segment, ...]
     describer: str
 
@@ -110,8 +125,8 @@ class ItemsExtractedData(Frozen):
     """The statements found in one resource, possibly none."""
 
     resource_id: Identifier
-    part: int = 0
-    parts: Annotated[int, Field(ge=1)] = 1
+    part: Natural = 0
+    parts: Annotated[int, Field(ge=1, le=_MOST)] = 1
     items: tuple[ExtractedItem, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     extractor: str
@@ -125,7 +140,7 @@ class ExtractionFailedData(Frozen):
     resource_id: Identifier
     stage: Literal["describe", "extract"]
     reason: str
-    attempt: Annotated[int, Field(ge=1)]
+    attempt: Annotated[int, Field(ge=1, le=_MOST)]
     parked: bool
 
 
@@ -175,7 +190,7 @@ class CategorySummarizedData(Frozen):
     category_id: Identifier
     text: str
     citations: tuple[Identifier, ...]
-    covers: Annotated[int, Field(ge=0)]
+    covers: Natural
     summarizer: str
     prompt_version: str | None = None
     usage: Usage = Usage()
@@ -229,7 +244,7 @@ class EvolutionTrialedData(Frozen):
     step_id: Identifier
     kind: Literal["merge", "split", "summarize", "refile", "create", "archive"]
     proposal: str
-    retrievals: Annotated[int, Field(ge=0)]
+    retrievals: Natural
     before: float
     after: float
     interval: tuple[float, float]
@@ -292,10 +307,10 @@ class RetrievalServedData(Frozen):
     original_query: str
     rewritten_query: str
     needs_retrieval: bool
-    top_k: int
+    top_k: Natural
     tiers: tuple[ServedTier, ...]
     sufficient_at: Layer | None = None
-    as_of: Annotated[int, Field(ge=0)]
+    as_of: Natural
     latency_ms: float
     usage: Usage = Usage()
 
@@ -313,5 +328,5 @@ class FeedbackGivenData(Frozen):
 class UserErasedData(Frozen):
     """A tombstone: this user's events up to a position were removed."""
 
-    up_to: Annotated[int, Field(ge=0)]
+    up_to: Natural
     reason: str

@@ -9,7 +9,7 @@ import mimetypes
 from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self, get_args
 
 from nats.aio.client import Client
 
@@ -123,7 +123,9 @@ class EventPublisher:
                 name=name,
             ),
             id=derived_id(resource_id, "resource.ingested"),
-            correlation=new_id(),
+            # Bytes that were there may have their event, too, however long ago: without a time in its ids, the log
+            # is searched for it.
+            correlation=None if stored.known else new_id(),
             **_known(labels),
         )
         return Published(resource_id, stored.digest, stored.size, await self.log.append(event))
@@ -198,6 +200,8 @@ def check_content(
         content.seek(0)
     elif modality == "document":
         _check_document(content, media_type, name)
+    elif modality not in get_args(payloads.Modality):
+        raise InvalidInput(f"unknown modality {modality!r}; known are {', '.join(get_args(payloads.Modality))}")
     else:
         raise InvalidInput(
             f"modality {modality!r} needs a vision or transcription model, and none is configured: "
@@ -232,6 +236,10 @@ def _check_text(content: BinaryIO, name: str) -> None:
         except UnicodeDecodeError as error:
             raise InvalidInput(f"{name!r} is not UTF-8 text: bad bytes near offset {offset + error.start}") from error
         offset += len(chunk)
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{name!r} is not UTF-8 text: it ends inside a character") from error
     content.seek(0)
     if blank:
         raise InvalidInput(f"{name!r} has only blanks: there is nothing to memorize")

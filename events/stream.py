@@ -3,7 +3,6 @@
 import logging
 from datetime import datetime
 
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
@@ -112,12 +111,3 @@ def _configuration(replicas: int) -> StreamConfig:
         allow_direct=True,
         metadata={_LOG_ID: new_id()},
     )
-
-
-async def probe(nc: Client) -> bool:
-    """Tell whether the log answers now."""
-    try:
-        await nc.jetstream(timeout=2).stream_info(STREAM)
-    except (NatsError, TimeoutError, OSError):
-        return False
-    return True

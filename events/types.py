@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 from . import payloads
 from .errors import InvalidEvent
 from .ids import new_id
-from .payloads import Frozen, Identifier
+from .payloads import Frozen, Identifier, Moment
 from .subjects import Scope, subject_of
 from .upcast import UPCASTERS, Upcasters
 
@@ -35,7 +35,7 @@ class Envelope(Frozen, Generic[DataT, TypeT, VersionT]):
     user: Annotated[str, Field(min_length=1)]
     agent: str | None = None
     session: str | None = None
-    time: AwareDatetime
+    time: Moment
     causation: str | None = None
     correlation: str | None = None
     actor: str = "memstream"

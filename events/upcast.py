@@ -29,7 +29,7 @@ class Upcasters:
         """Lift stored bytes; None when they are no JSON object or no step applies."""
         try:
             document = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(document, dict):
             return None

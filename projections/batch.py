@@ -65,9 +65,11 @@ def _apply_or_park(state: State, event: Event, batch: Batch, changes: Changes, *
     except Refused as error:
         if strict:
             raise RebuildStopped(f"position {event.position} ({event.type}) cannot be applied: {error}") from error
-        if _blocks_followers(event):
+        # Only an event that others build on is kept under its key: those behind it wait.
+        blocking = key if _blocks_followers(event) else ""
+        if blocking:
             state.parked[scope, key] = event.position
-        _park(changes, stored, event.type, key, str(error), None)
+        _park(changes, stored, event.type, blocking, str(error), None)
 
 
 def _blocks_followers(event: Event) -> bool:

@@ -6,6 +6,7 @@ Written before the ledger commits: rows beyond the ledger's position are what a 
 """
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -183,7 +184,9 @@ class Index:
 
 def table_of(space: str) -> str:
     """Return the name of a space's table: safe as a file name, and still telling."""
-    return "vectors_" + re.sub(r"[^A-Za-z0-9_.-]", "_", space)
+    telling = re.sub(r"[^A-Za-z0-9_.-]", "_", space)
+    # "a/b" and "a_b" are two spaces: the digest keeps their tables apart.
+    return f"vectors_{telling}_{hashlib.sha256(space.encode()).hexdigest()[:8]}"
 
 
 def _shelf(scope: str, layer: str) -> str:

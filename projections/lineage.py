@@ -97,6 +97,8 @@ def _events(ledger: Ledger, scope: str, connected: _Connected, moment: int) -> t
         ("segments", "id", connected.segments, True),
         ("resources", "id", connected.resources, True),
         ("parts", "resource_id", connected.resources, False),
+        ("failures", "resource_id", connected.resources, False),
+        ("links", "item_id", connected.items, True),
         ("vectors", "id", connected.items | connected.segments | connected.categories, False),
     ]
     positions: set[int] = set()

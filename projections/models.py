@@ -91,6 +91,8 @@ class Resource(Frozen):
     failure: str | None = None
     segments: int = 0
     items: int = 0
+    # What extraction cost.
+    usage: Usage = Usage()
     made: int
     ended: int | None = None
 

@@ -10,12 +10,15 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import duckdb
+import pyarrow as pa
+
 from memstream.events.errors import LogIntegrityError, LogUnavailable, Unavailable
 from memstream.events.log import EventLog
 from memstream.events.reading import Stored
 from memstream.events.tasks import end
 
-from .batch import changes_of, decode_batch
+from .batch import Batch, changes_of, decode_batch
 from .changes import Changes
 from .index import Index
 from .ledger import Ledger
@@ -26,6 +29,10 @@ MAX_BATCH = 1_000
 # A batch also ends at this many bytes, so that vectors of a large model cannot fill the memory.
 _MAX_BATCH_BYTES = 8 * 1024 * 1024
 _RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
+
+
+# What a store says of values that it cannot hold; disks and servers that fail say something else.
+_BAD_DATA = (duckdb.DataError, pa.ArrowInvalid, ValueError, TypeError, KeyError, OverflowError, RecursionError)
 
 
 class Commit(NamedTuple):
@@ -159,12 +166,28 @@ class Projector:
         fresh = [stored for stored in messages if stored.position > self._position]
         if not fresh:
             return
-        batch = decode_batch(fresh)
+        try:
+            await self._commit(fresh, decode_batch(fresh))
+        except _BAD_DATA as error:
+            await self._index.cut(self._position)
+            await self._isolate(fresh, error)
+
+    async def _commit(self, messages: Sequence[Stored], batch: Batch) -> None:
         changes = await asyncio.to_thread(changes_of, self._ledger, batch)
         await self._index.write(changes.texts, changes.vectors)
         meta = {"space": changes.vectors[-1].space} if changes.vectors else {}
-        await asyncio.to_thread(self._ledger.commit, changes, batch.position, meta)
-        self._committed(batch.position, changes)
+        await asyncio.to_thread(self._ledger.commit, changes, messages[-1].position, meta)
+        self._committed(messages[-1].position, changes)
+
+    async def _isolate(self, messages: Sequence[Stored], error: Exception) -> None:
+        """Find the event that the stores cannot take by halving the batch, and park it alone."""
+        if len(messages) > 1:
+            middle = len(messages) // 2
+            await self._write(messages[:middle])
+            await self._write(messages[middle:])
+            return
+        reason = f"the stores cannot take it: {type(error).__name__}: {error}"[:1_000]
+        await self._commit(messages, Batch(messages[0].position, broken=[(messages[0], reason)]))
 
     def _committed(self, position: int, changes: Changes) -> None:
         self._position = position

@@ -4,17 +4,22 @@ Every query names the scope, and takes the position that it answers for: the pre
 All methods block; services call them in threads.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from memstream.events.errors import NotFound
-from memstream.events.payloads import Span
+from memstream.events.payloads import Span, Usage
 from memstream.events.subjects import Scope
 
 from .ledger import Ledger
 from .models import Category, CategoryFile, Counts, Item, ParkedEvent, Resource, Segment, SourceRef, Statement
 
 Parameters = list[Any]
+
+# An agent echoes what it was told lately; the answer must fit into one message between processes.
+_SERVED_ITEMS = 2_000
+_SERVED_SEGMENTS = 300
 
 
 class _Stage(NamedTuple):
@@ -23,6 +28,7 @@ class _Stage(NamedTuple):
     complete: bool
     statements: int
     embedded: bool
+    usage: Usage = Usage()
 
 
 _NOT_YET = _Stage(complete=False, statements=0, embedded=False)
@@ -33,10 +39,15 @@ class _Progress(NamedTuple):
     failure: str | None
     segments: int
     items: int
+    usage: Usage
+
+
+def _usage(row: tuple[Any, ...]) -> Usage:
+    return Usage(model=row[0], tokens_in=row[1], tokens_out=row[2], seconds=round(row[3], 6))
 
 
 def _progress_of(described: _Stage, extracted: _Stage, failure: str | None) -> _Progress:
-    counts = (described.statements, extracted.statements)
+    counts = (described.statements, extracted.statements, extracted.usage)
     if not (described.complete and extracted.complete):
         return _Progress("failed" if failure else "ingested", failure, *counts)
     return _Progress("ready" if described.embedded and extracted.embedded else "extracted", None, *counts)
@@ -156,6 +167,26 @@ class Reader:
         )
         return {row[0]: (row[1], row[2]) for row in rows}
 
+    def category_versions(self) -> dict[str, set[int]]:
+        """Return, for each live category, the positions whose texts and vectors describe it now.
+
+        A file's text is indexed at its own position, its vector at that of the event that embedded it.
+        """
+        rows = self._rows(
+            f"""
+            WITH written AS (
+                SELECT c.id, coalesce(max(f.made), max(c.made)) AS made FROM categories c
+                LEFT JOIN files f ON f.scope = c.scope AND f.category_id = c.id AND {_live("f")}
+                WHERE c.scope = ? AND {_live("c")} GROUP BY c.id
+            )
+            SELECT w.id, w.made, max(v.made) FROM written w
+            LEFT JOIN vectors v ON v.scope = ? AND v.layer = 'category' AND v.id = w.id AND v.made <= ?
+            GROUP BY w.id, w.made
+            """,
+            [*self._moment(), self._scope, *self._moment(), self._scope, self.as_of],
+        )
+        return {row[0]: {position for position in row[1:] if position is not None} for row in rows}
+
     def category(self, reference: str) -> Category:
         """Return a live category by id or name; raise NotFound."""
         found = [one for one in self.categories() if reference in (one.id, one.name)]
@@ -179,7 +210,7 @@ class Reader:
             CategoryFile(
                 category_id=row[0],
                 name=row[1],
-                path=f"categories/{row[1]}.md",
+                path=f"categories/{_file_name(row[1])}.md",
                 version=row[2],
                 text=row[3],
                 citations=tuple(row[4]),
@@ -292,14 +323,18 @@ class Reader:
             (row[0], row[1], row[2])
             for row in self._rows(
                 f"SELECT i.id, i.text, i.speaker FROM items i WHERE i.scope = ? AND {_live('i')} AND i.id IN "
-                "(SELECT id FROM hits WHERE scope = ? AND layer = 'item') ORDER BY i.made, i.id",
+                f"(SELECT id FROM hits WHERE scope = ? AND layer = 'item') ORDER BY i.made DESC, i.id LIMIT {_SERVED_ITEMS}",
                 [self._scope, *self._moment(), self._scope],
             )
         ]
         return [*items, *segments]
 
     def _served_segments(self) -> set[str]:
-        rows = self._rows("SELECT DISTINCT id FROM hits WHERE scope = ? AND layer = 'resource'", [self._scope])
+        rows = self._rows(
+            "SELECT id FROM hits WHERE scope = ? AND layer = 'resource' "
+            f"GROUP BY id ORDER BY max(made) DESC LIMIT {_SERVED_SEGMENTS}",
+            [self._scope],
+        )
         return {row[0] for row in rows}
 
     def speakers(self) -> list[str]:
@@ -355,14 +390,15 @@ class Reader:
                 ) GROUP BY cause
             )
             SELECT p.resource_id, p.stage, count(*) >= max(p.parts), sum(p.statements)::BIGINT,
-                   bool_and(p.statements <= coalesce(e.vectors, 0))
+                   bool_and(p.statements <= coalesce(e.vectors, 0)), any_value(p.model),
+                   sum(p.tokens_in)::BIGINT, sum(p.tokens_out)::BIGINT, sum(p.seconds)
             FROM parts p LEFT JOIN embedded e ON e.cause = p.event_id
             WHERE p.scope = $scope AND p.made <= $moment AND list_contains($ids::VARCHAR[], p.resource_id)
             GROUP BY p.resource_id, p.stage
             """,
             {"scope": self._scope, "moment": self.as_of, "ids": wanted},
         )
-        stages = {(row[0], row[1]): _Stage(row[2], row[3], row[4]) for row in rows}
+        stages = {(row[0], row[1]): _Stage(row[2], row[3], row[4], _usage(row[5:])) for row in rows}
         unfinished = [one for one in wanted if not stages.get((one, "extracted"), _NOT_YET).complete]
         failures = self._failures(unfinished) if unfinished else {}
         return {
@@ -398,6 +434,11 @@ def _live(alias: str) -> str:
 
 def _page(limit: int | None, after: int) -> str:
     return "" if limit is None else f"LIMIT {int(limit)} OFFSET {int(after)}"
+
+
+def _file_name(name: str) -> str:
+    """Make a category's name safe as a file's: it may come from anywhere."""
+    return re.sub(r"[^\w-]", "_", name) or "_"
 
 
 def _grouped(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[str]]:
@@ -453,4 +494,5 @@ def _resource(row: tuple[Any, ...], progress: _Progress) -> Resource:
         failure=progress.failure,
         segments=progress.segments,
         items=progress.items,
+        usage=progress.usage,
     )

@@ -5,7 +5,7 @@ judged by how much of what the question asks about its best hits contain.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +22,8 @@ from .words import content_words, words
 
 # How deep each search looks before fusion; more changed nothing in the first ten.
 _DEPTH = 200
-_CATEGORY_DEPTH = 50
+# A category has a row for each version of its file; only the newest counts.
+_CATEGORY_DEPTH = 2_000
 # Share of the question's content words that the best hits must contain to be called sufficient.
 _SUFFICIENT_COVERAGE = 0.75
 _SUFFICIENT_SIMILARITY = 0.35
@@ -73,8 +74,8 @@ class Recall:
         moment = question.as_of
         reader = Reader(self._ledger, scope, moment)
         categories, quoted = await self._categories(scope, question, reader)
-        if quoted and not question.exhaustive:
-            items = await asyncio.to_thread(reader.items, ids=quoted)
+        items = [] if question.exhaustive else await asyncio.to_thread(reader.items, ids=quoted[: question.top_k])
+        if items:
             hits = tuple(_item_hit(item, 1.0, rank, {"category": 1.0}) for rank, item in enumerate(items, start=1))
             return Recalled(categories=tuple(categories), items=hits, sufficient_at="category", as_of=moment)
         items_found, similar = await self._items(scope, question, reader)
@@ -95,9 +96,17 @@ class Recall:
             missing=tuple(sorted(missing_below)),
         )
 
-    async def _search(self, scope: Scope, layer: str, question: Question, depth: int) -> Ranked:
-        """Search one layer both ways at once and fuse; rows newer than the question's moment are left out."""
+    async def _search(
+        self, scope: Scope, layer: str, question: Question, depth: int, current: dict[str, set[int]] | None = None
+    ) -> Ranked:
+        """Search one layer both ways at once and fuse; rows newer than the question's moment are left out.
+
+        ``current`` names the only rows of an id that count: for ids that have several.
+        """
         moment = question.as_of
+
+        def counts(match: Match) -> bool:
+            return match.position <= moment and (current is None or match.position in current.get(match.id, ()))
 
         async def near() -> list[Match]:
             if question.vector is None or question.space is None:
@@ -107,14 +116,15 @@ class Recall:
         by_vector, by_text = await asyncio.gather(
             near(), self._index.search_text(scope.key, layer, question.text, depth)
         )
-        similarity = _newest(by_vector, moment)
-        return Ranked(fuse(similarity, _newest(by_text, moment)), similarity)
+        similarity = _newest(filter(counts, by_vector))
+        return Ranked(fuse(similarity, _newest(filter(counts, by_text))), similarity)
 
     async def _categories(
         self, scope: Scope, question: Question, reader: Reader
     ) -> tuple[list[CategoryHit], list[str]]:
         """Return the category hits, and the items that answer by themselves where a file quotes them."""
-        found = await self._search(scope, "category", question, _CATEGORY_DEPTH)
+        current = await asyncio.to_thread(reader.category_versions)
+        found = await self._search(scope, "category", question, _CATEGORY_DEPTH, current)
         best = found.best(question.top_k)
         ids = [identifier for identifier, _ in best]
         categories, files = await asyncio.to_thread(
@@ -213,11 +223,11 @@ def with_context(signals: dict[str, Signals], items: dict[str, Item], query: str
     return result
 
 
-def _newest(matches: Sequence[Match], moment: int) -> dict[str, float]:
-    """Return the score of each id's newest row at a moment: a category has a row for each version of its file."""
+def _newest(matches: Iterable[Match]) -> dict[str, float]:
+    """Return the score of each id's newest row: a revised item has one for each wording."""
     newest: dict[str, Match] = {}
     for match in matches:
-        if match.position <= moment and (match.id not in newest or newest[match.id].position < match.position):
+        if match.id not in newest or newest[match.id].position < match.position:
             newest[match.id] = match
     return {identifier: match.score for identifier, match in newest.items()}
 

@@ -217,8 +217,17 @@ def _stem(word: str) -> str:
 
 
 def fingerprint(text: str) -> str:
-    """Return the text's identity: its words, whatever its case, accents, spacing and punctuation."""
+    """Return a text's words, whatever its case, accents, spacing and punctuation: for finding it again in others."""
     return " ".join(words(text))
+
+
+def identity(text: str) -> str:
+    """Return what makes a text the same statement: all but case, spacing and a full stop at its end.
+
+    Signs, symbols and marks stay: "C++" is not "C#", and a question is not its statement.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(folded.split()).rstrip(".!… ")
 
 
 def count_tokens(text: str) -> int:

@@ -124,7 +124,7 @@ class AsyncUser:
         self,
         query: str,
         *,
-        conversation_history: HistoryLike = (),
+        conversation_history: HistoryLike | None = (),
         method: str = "rag",
         top_k: int = 10,
         max_tokens: int = 2_000,
@@ -141,7 +141,7 @@ class AsyncUser:
             reads.Ask,
             **self._who,
             query=query,
-            conversation_history=tuple(conversation_history),
+            conversation_history=tuple(conversation_history or ()),
             method=method,
             top_k=top_k,
             max_tokens=max_tokens,
@@ -255,6 +255,8 @@ def _checked(model: Any, **values: Any) -> Any:
     """Build a request; a value out of range is the caller's mistake, said in one line."""
     try:
         return model(**values)
+    except UnicodeError as error:
+        raise InvalidInput(f"text that cannot be encoded: {error}") from error
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in detail["loc"])

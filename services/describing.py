@@ -20,7 +20,6 @@ _MESSAGES = 6
 _CHARACTERS = 1_600
 _BEFORE_CHARACTERS = 280
 _HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*$")
-_BLOCK = re.compile(r"[^\n]*\S[^\n]*(?:\n[^\n]*\S[^\n]*)*")
 _LIST_LINE = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
 
 
@@ -118,7 +117,7 @@ def describe_document(
 def read_document(content: Path, media_type: str, name: str) -> tuple[str, str]:
     """Return a document's text and what read it; HTML, PDF and DOCX go through markitdown."""
     if media_type in ("text/plain", "text/markdown"):
-        return content.read_text("utf-8-sig"), "text-1"
+        return content.read_bytes().decode("utf-8-sig"), "text-1"
     try:
         text = _convert(content, media_type)
     except ModuleNotFoundError as error:
@@ -151,26 +150,48 @@ class _Block(NamedTuple):
 def _grouped(text: str) -> Iterator[list[_Block]]:
     """Yield runs of paragraphs up to a segment's size; a heading begins a new run."""
     run: list[_Block] = []
-    for match in _BLOCK.finditer(text):
-        for block in _split_heading(_Block(match.group(), match.start(), match.end())):
-            full = run and block.end - run[0].start > _CHARACTERS
-            if run and (full or _HEADING.match(block.text)):
-                yield run
-                run = []
-            run.append(block)
+    for block in _blocks(text):
+        full = run and block.end - run[0].start > _CHARACTERS
+        if run and (full or _HEADING.match(block.text)):
+            yield run
+            run = []
+        run.append(block)
     if run:
         yield run
 
 
-def _split_heading(block: _Block) -> Iterator[_Block]:
-    """Make a heading directly above its paragraph a block of its own."""
-    first, line_end, rest = block.text.partition("\n")
-    if not line_end or not _HEADING.match(first):
-        yield block
-        return
-    middle = block.start + len(first)
-    yield _Block(first, block.start, middle)
-    yield from _split_heading(_Block(rest, middle + 1, block.end))
+def _blocks(text: str) -> Iterator[_Block]:
+    """Yield paragraphs: lines without a blank one between them, a heading by itself, none longer than a segment."""
+    start = end = -1
+    for line_start, line_end in _lines(text):
+        line = text[line_start:line_end]
+        blank, heading = not line.strip(), _HEADING.match(line.rstrip()) is not None
+        if start >= 0 and (blank or heading or line_end - start > _CHARACTERS):
+            yield _block(text, start, end)
+            start = -1
+        if heading:
+            yield _block(text, line_start, line_end)
+        elif not blank:
+            start = line_start if start < 0 else start
+            end = line_end
+    if start >= 0:
+        yield _block(text, start, end)
+
+
+def _lines(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the offsets of lines; one longer than a segment is cut."""
+    start = 0
+    while start <= len(text):
+        stop = text.find("\n", start)
+        stop = len(text) if stop < 0 else stop
+        for piece in range(start, max(stop, start + 1), _CHARACTERS):
+            yield piece, min(piece + _CHARACTERS, stop)
+        start = stop + 1
+
+
+def _block(text: str, start: int, end: int) -> _Block:
+    stripped = text[start:end].rstrip()
+    return _Block(stripped, start, start + len(stripped))
 
 
 def _pieces(block: _Block) -> Iterator[_Block]:

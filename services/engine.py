@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, BinaryIO, cast
 
 from memstream import __version__
@@ -12,7 +12,7 @@ from memstream.events import payloads as p
 from memstream.events.errors import InvalidInput, NotFound, NotServed, ProcessingFailed, Unavailable
 from memstream.events.ids import new_id
 from memstream.events.log import EventLog
-from memstream.events.payloads import Usage
+from memstream.events.messages import zoned
 from memstream.events.publisher import EventPublisher, Labels
 from memstream.events.reading import Stored
 from memstream.events.subjects import Scope
@@ -25,6 +25,7 @@ from .results import EventView, FeedbackReceipt, Input, Memorized, Status
 from .settings import Settings
 
 _PAGE = 200
+_LONGEST_WAIT_SECONDS = 3_600
 _MAX_FEEDBACK_TEXT = 4_000
 
 
@@ -48,6 +49,8 @@ class Engine:
         Raises InvalidInput or TooLarge before anything is written, ProcessingFailed when extraction gave up,
         Unavailable after ``timeout`` seconds (the input is safe in the log and will be processed).
         """
+        if not 0 < timeout <= _LONGEST_WAIT_SECONDS:
+            raise InvalidInput(f"timeout must be over 0 and at most {_LONGEST_WAIT_SECONDS} seconds, got {timeout:g}")
         publisher = EventPublisher(self.log, scope.tenant, max_bytes=self._settings.max_resource_bytes)
         published = await publisher.publish_resource(
             scope.user,
@@ -72,7 +75,7 @@ class Engine:
             events=() if duplicate else (published.event.id,),
             position=published.event.position,
             duplicate=duplicate,
-            usage=Usage(),
+            usage=resource.usage,
         )
 
     async def retrieve(self, scope: Scope, request: Ask, labels: Labels = Labels()) -> Retrieved:
@@ -138,21 +141,21 @@ class Engine:
             yield _view(stored)
 
     async def status(self, scope: Scope) -> Status:
-        """Return the state of the log and of the projection, with this user's events by type."""
+        """Return how far log and projection are, and what they hold of this user; nothing of anybody else."""
         state, counts = await asyncio.gather(self.log.state(), self.log.counts(scope))
         try:
             progress = await self.ask(reads.GetProgress(tenant=scope.tenant))
+            parked = (await self.ask(reads.GetCounts(tenant=scope.tenant, user=scope.user))).parked
         except Unavailable as error:
-            progress = reads.Progress(position=0, parked=0, failure=str(error))
+            progress, parked = reads.Progress(position=0, parked=0, failure=str(error)), 0
         return Status(
             version=__version__,
             log_position=state.last_position,
             projection_position=progress.position,
             lag=max(0, state.last_position - progress.position),
-            messages=state.messages,
-            bytes=state.bytes,
+            messages=sum(counts.values()),
             events=counts,
-            parked=progress.parked,
+            parked=parked,
             failure=progress.failure,
         )
 
@@ -247,9 +250,12 @@ def _served_events(scope: Scope, request: Ask, found: Found, retrieval_id: str, 
 def _view(stored: Stored) -> EventView:
     """Show a stored message; one that is no event of ours is shown as it is, not hidden."""
     document: dict[str, Any] = {}
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         loaded: Any = json.loads(stored.body)
         document = loaded if isinstance(loaded, dict) else {}
+    event: Event | None = None
+    with suppress(InvalidInput):
+        event = stored.decode()
     data: Any = document.get("data")
     shown: dict[str, Any] = {"unreadable": stored.body[:200].decode("utf-8", "replace")}
     if isinstance(data, dict):
@@ -260,14 +266,14 @@ def _view(stored: Stored) -> EventView:
         position=stored.position,
         id=str(document.get("id", "")),
         type=str(document.get("type", stored.subject.split(".", 3)[-1])),
-        version=int(document.get("version", 0)),
-        time=document.get("time", stored.recorded),
+        version=version if isinstance(version := document.get("version"), int) else 0,
+        time=stored.recorded if event is None else event.time,
         recorded=stored.recorded,
-        agent=document.get("agent"),
-        session=document.get("session"),
-        causation=document.get("causation"),
-        correlation=document.get("correlation"),
-        actor=str(document.get("actor", "unknown")),
+        agent=event.agent if event else None,
+        session=event.session if event else None,
+        causation=event.causation if event else None,
+        correlation=event.correlation if event else None,
+        actor=event.actor if event else "unknown",
         data=shown,
     )
 
@@ -279,4 +285,7 @@ def _check_types(types: Sequence[str] | None) -> None:
 
 
 def _zoned(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+    try:
+        return None if moment is None else zoned(moment)
+    except ValueError as error:
+        raise InvalidInput(f"time: {error}") from error

@@ -35,12 +35,21 @@ def opened(
     time: datetime | None = None,
 ) -> Iterator[tuple[BinaryIO, Input]]:
     """Open content as a seekable file and say what it is; raises InvalidInput for what can't be memorized."""
+    _check_text(name=name, session=session, agent=agent, text=content if isinstance(content, str) else None)
     chosen = modality_of(modality, content)
     labels: dict[str, Any] = {"session": session, "agent": agent, "time": time}
     if isinstance(content, PathLike):
         path = Path(content)
         with _open_file(path) as stream:
-            yield stream, Input(modality=chosen, name=name or path.name, media_type=media_type, **labels)
+            yield (
+                stream,
+                Input(
+                    modality=chosen,
+                    name=name or path.name.encode("utf-8", "replace").decode(),
+                    media_type=media_type,
+                    **labels,
+                ),
+            )
         return
     if isinstance(content, str | bytes):
         raw = content.encode() if isinstance(content, str) else content
@@ -51,6 +60,16 @@ def opened(
         return
     encoded = encode_messages(parse_messages(content))
     yield io.BytesIO(encoded), Input(modality=chosen, name=name or "conversation", media_type=JSON, **labels)
+
+
+def _check_text(**values: str | None) -> None:
+    for label, value in values.items():
+        try:
+            (value or "").encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInput(
+                f"{label} holds half of a surrogate pair at character {error.start}, which is no text; repair its encoding"
+            ) from error
 
 
 def modality_of(given: str | None, content: Content) -> Modality:

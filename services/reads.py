@@ -40,7 +40,7 @@ class Read(BaseModel, Generic[ReplyT]):
 
     tenant: Annotated[str, Field(min_length=1)] = "default"
     user: Annotated[str, Field(min_length=1)]
-    after_position: Annotated[int, Field(ge=0)] = 0
+    after_position: Annotated[int, Field(ge=0, le=2**62)] = 0
 
     @property
     def scope(self) -> Scope:
@@ -49,7 +49,7 @@ class Read(BaseModel, Generic[ReplyT]):
 
 
 Limit = Annotated[int, Field(ge=1, le=1_000)]
-Offset = Annotated[int, Field(ge=0)]
+Offset = Annotated[int, Field(ge=0, le=2**31)]
 
 
 class ListItems(Read[list[Item]]):
@@ -182,8 +182,10 @@ class GetProgress(Read[Progress]):
     user: Annotated[str, Field(min_length=1)] = "operator"
 
 
-class Turn(Frozen):
-    """One message of the conversation that a question comes from."""
+class Turn(BaseModel):
+    """One message of the conversation that a question comes from; other fields of a message are not looked at."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     role: str
     content: str

@@ -59,14 +59,13 @@ class EventView(Frozen):
 
 
 class Status(Frozen):
-    """The state of a memory service: the log, how far the projection is, and events by type."""
+    """The state of a service for one user: positions of log and projection, the user's events by type and in all."""
 
     version: str
     log_position: int
     projection_position: int
     lag: int
     messages: int
-    bytes: int
     events: dict[str, int]
     parked: int = 0
     failure: str | None = None

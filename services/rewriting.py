@@ -133,7 +133,7 @@ def _recent_people(history: Sequence[Turn], people: Sequence[str]) -> Iterator[s
 
 def _named(text: str, people: Sequence[str]) -> dict[int, str]:
     """Return the names in a text by their place: those that memory knows, or else capitalised words."""
-    known = {name.casefold(): name for person in people for name in (person, person.split()[0])}
+    known = {name.casefold(): name for person in people for name in (person, *person.split()[:1])}
     for role in ("user", "assistant", "system", "tool"):
         known.pop(role, None)
     places = {

@@ -1,7 +1,7 @@
 """Settings: from the environment (``MEMSTREAM_…``) or handed in; every default works on one machine."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,10 +24,6 @@ class Settings(BaseSettings):
     # 0 takes a free port.
     port: Annotated[int, Field(ge=0, le=65_535)] = 8377
     replicas: Annotated[int, Field(ge=1, le=5)] = 1
-    embedder: Literal["wordllama"] = "wordllama"
     max_resource_bytes: Annotated[int, Field(gt=0)] = MAX_RESOURCE_BYTES
     # How many resources one extraction worker has in work at once.
     extraction_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
-    # /health/ready says no when the projection is further behind than this.
-    ready_lag: Annotated[int, Field(ge=0)] = 1_000
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"

@@ -115,7 +115,10 @@ class Summarizer:
         if self._thorough:
             found += await asyncio.to_thread(stale_categories, self._ledger, self._thorough, growth=0)
         for scope, group in groupby(sorted(set(found)), key=lambda stale: stale.scope):
-            await self._write_scope(scope, list(group))
+            try:
+                await self._write_scope(scope, list(group))
+            except Exception as error:  # noqa: BLE001 - one user's trouble must not keep the others' files back
+                logger.warning("category files of %s wait: %s: %s", scope, type(error).__name__, error)
 
     async def _write_scope(self, scope: Scope, found: list[StaleCategory]) -> None:
         reader = Reader(self._ledger, scope, self._ledger.position)

@@ -9,6 +9,7 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
 
+from memstream.events.errors import Unavailable
 from memstream.projections.models import Category, CategoryFile, Counts, Item, Lineage, Resource, Segment
 
 from .asynchronous import AsyncMemory, AsyncUser, HistoryLike
@@ -28,6 +29,9 @@ class _Loop:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop.is_closed():
+            work.close()
+            raise Unavailable("this memory is closed: open or connect again")
         future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -134,7 +138,7 @@ class User:
         self,
         query: str,
         *,
-        conversation_history: HistoryLike = (),
+        conversation_history: HistoryLike | None = (),
         method: str = "rag",
         top_k: int = 10,
         max_tokens: int = 2_000,

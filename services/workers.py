@@ -17,7 +17,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy as NatsAckPolicy
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
-from memstream.events.errors import InvalidEvent, MemstreamError, Unavailable
+from memstream.events.errors import InvalidEvent, Unavailable
 from memstream.events.reading import Stored
 from memstream.events.stream import STREAM
 from memstream.events.subjects import ROOT
@@ -58,10 +58,13 @@ class WorkerPool:
                 # Not this resource's fault: it waits, however long that takes.
                 logger.warning("resource %s waits: %s", event.data.resource_id, error)
                 return False
-            except (MemstreamError, OSError, RuntimeError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it becomes an event with its reason
                 attempt = failures[event.id] = failures.get(event.id, 0) + 1
                 logger.warning("resource %s, attempt %d: %s", event.data.resource_id, attempt, error)
-                return await work.fail(event, error, attempt)
+                last = await work.fail(event, error, attempt)
+                if last:
+                    failures.pop(event.id, None)
+                return last
             failures.pop(event.id, None)
             return True
 
@@ -147,7 +150,7 @@ class WorkerPool:
         attempt = int(meta.num_delivered or 1)
         try:
             done = await handler(event)
-        except (MemstreamError, NatsError, OSError, RuntimeError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - a subscriber that raises would never see this message again
             logger.warning("position %d, attempt %d: %s", stored.position, attempt, error)
             done = False
         if done:

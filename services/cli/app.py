@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -309,8 +311,12 @@ def resources(
         if save is not None:
             if resource_id is None:
                 raise InvalidInput("--save needs the id of the resource to save")
-            with save.open("w+b") as target:
+            with tempfile.TemporaryFile() as target:
+                # Only a resource that was read whole may replace the user's file.
                 memory.content(resource_id, target)
+                target.seek(0)
+                with save.open("wb") as kept:
+                    shutil.copyfileobj(target, kept)
         found = [memory.resource(resource_id)] if resource_id else memory.resources(limit=limit, offset=offset)
         where.print(found) if as_json else show.show_resources(out, found)
 

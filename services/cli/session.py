@@ -95,6 +95,11 @@ def errors_end(as_json: bool = False) -> Iterator[None]:
         detail = error.errors(include_url=False)[0]
         _say(e.InvalidInput(f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}"), as_json)
         raise typer.Exit(2) from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _say(e.InvalidInput(f"{str(error.filename)!r}: {error.strerror}"), as_json)
+        raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         err.print("stopped")
         raise typer.Exit(130) from error

@@ -103,9 +103,7 @@ def event_line(event: EventView) -> str:
 def show_status(out: Console, status: Status) -> None:
     """Show the log, the projection, and events by type."""
     out.print(f"memstream {status.version}")
-    out.print(
-        f"log         position {status.log_position:,}, {status.messages:,} events, {status.bytes / 2**20:,.1f} MiB"
-    )
+    out.print(f"log         position {status.log_position:,}, {status.messages:,} events of this user")
     out.print(f"projection  position {status.projection_position:,}, {status.lag:,} behind, {status.parked:,} parked")
     if status.failure:
         out.print(f"[bold red]stuck:[/] {escape(status.failure)}")

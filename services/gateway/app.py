@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memstream import __version__
 from memstream.events.errors import InvalidInput, MemstreamError, TooLarge
@@ -35,14 +36,14 @@ def create_app(engine: Engine, settings: Settings, asyncapi: dict[str, object] |
     app.include_router(command_routes(engine))
     app.include_router(question_routes(engine))
     app.include_router(feed_routes(engine))
-    app.include_router(health_routes(engine, settings, metrics))
+    app.include_router(health_routes(engine, metrics))
     if asyncapi is not None:
         app.add_api_route(
             "/asyncapi.json", lambda: asyncapi, summary="AsyncAPI document of the events", tags=["service"]
         )
     _handle_errors(app)
-    _refuse_huge(app, settings.max_resource_bytes)
     _measure(app, metrics)
+    app.add_middleware(_BodyLimit, max_bytes=settings.max_resource_bytes)
     return app
 
 
@@ -62,19 +63,43 @@ def _fault(error: MemstreamError) -> JSONResponse:
     return JSONResponse({"error": Fault.of(error).model_dump()}, status_code=status_of(error))
 
 
-def _refuse_huge(app: FastAPI, max_bytes: int) -> None:
-    """Refuse a body that can only be too large before it is read."""
+class _BodyLimit:
+    """Refuses a body over the limit: by its announced length before it is read, else while it is."""
 
-    @app.middleware("http")
-    async def refuse(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        length = request.headers.get("content-length", "0")
-        if length.isdigit() and int(length) > max_bytes + _FORM_BYTES:
-            return _fault(
-                TooLarge(
-                    f"the upload has {int(length) / 2**20:,.1f} MiB, over the limit of {max_bytes / 2**20:,.0f} MiB"
-                )
-            )
-        return await proceed(request)
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, counting its bytes."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if announced.isdigit() and int(announced) > self._limit:
+            await self._refused(int(announced))(scope, receive, send)
+            return
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._limit:
+                raise TooLarge(self._words(read))
+            return message
+
+        await self._app(scope, counted, send)
+
+    @property
+    def _limit(self) -> int:
+        return self._max_bytes + _FORM_BYTES
+
+    def _refused(self, size: int) -> JSONResponse:
+        return _fault(TooLarge(self._words(size)))
+
+    def _words(self, size: int) -> str:
+        return f"the upload has {size / 2**20:,.1f} MiB, over the limit of {self._max_bytes / 2**20:,.0f} MiB"
 
 
 def _measure(app: FastAPI, metrics: Metrics) -> None:

@@ -60,6 +60,6 @@ def _position(last_event_id: str | None) -> int:
     """Read which event a reconnecting browser saw last."""
     if last_event_id is None:
         return 0
-    if not last_event_id.isdigit():
+    if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 19):  # noqa: PLR2004 - 64 bits
         raise InvalidInput(f"Last-Event-ID {last_event_id!r} is no log position")
     return int(last_event_id)

@@ -1,15 +1,19 @@
 """Health and metrics."""
 
+import asyncio
+
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from memstream.events.errors import MemstreamError
 from memstream.events.payloads import Frozen
 from memstream.services.engine import Engine
-from memstream.services.reads import GetProgress
-from memstream.services.settings import Settings
+from memstream.services.reads import GetProgress, Progress
 
 from .metrics import CONTENT_TYPE, Metrics
+
+_PATIENCE_SECONDS = 1.0
+_POLL_SECONDS = 0.02
 
 
 class Readiness(Frozen):
@@ -21,7 +25,7 @@ class Readiness(Frozen):
     reasons: tuple[str, ...]
 
 
-def health_routes(engine: Engine, settings: Settings, metrics: Metrics) -> APIRouter:
+def health_routes(engine: Engine, metrics: Metrics) -> APIRouter:
     """Return the routes of liveness, readiness and metrics."""
     router = APIRouter(tags=["service"])
 
@@ -31,7 +35,7 @@ def health_routes(engine: Engine, settings: Settings, metrics: Metrics) -> APIRo
 
     @router.get("/health/ready", summary="The log answers and the projection keeps up")
     async def ready() -> JSONResponse:
-        state = await readiness(engine, settings)
+        state = await readiness(engine)
         return JSONResponse(state.model_dump(mode="json"), status_code=200 if state.ready else 503)
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
@@ -41,7 +45,7 @@ def health_routes(engine: Engine, settings: Settings, metrics: Metrics) -> APIRo
     return router
 
 
-async def readiness(engine: Engine, settings: Settings) -> Readiness:
+async def readiness(engine: Engine) -> Readiness:
     """Ask the log and the projection how they are."""
     reasons: list[str] = []
     end = position = 0
@@ -50,13 +54,22 @@ async def readiness(engine: Engine, settings: Settings) -> Readiness:
     except MemstreamError as error:
         reasons.append(f"the log is unreachable: {error}")
     try:
-        progress = await engine.ask(GetProgress(tenant=settings.tenant))
+        progress = await _caught_up(engine, end)
         position = progress.position
         if progress.failure:
             reasons.append(f"the projection is stuck: {progress.failure}")
+        elif position < end:
+            reasons.append(f"the projection is {end - position} events behind, and was for {_PATIENCE_SECONDS:g} s")
     except MemstreamError as error:
         reasons.append(f"memory does not answer: {error}")
-    else:
-        if end - position > settings.ready_lag:
-            reasons.append(f"the projection is {end - position} events behind, over {settings.ready_lag}")
     return Readiness(ready=not reasons, log_position=end, projection_position=position, reasons=tuple(reasons))
+
+
+async def _caught_up(engine: Engine, end: int) -> Progress:
+    """Return how far the projection is once it has reached ``end``, or after a moment: new events are always on their way."""
+    deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+    while True:
+        progress = await engine.ask(GetProgress())
+        if progress.position >= end or progress.failure or asyncio.get_running_loop().time() > deadline:
+            return progress
+        await asyncio.sleep(_POLL_SECONDS)

@@ -17,6 +17,10 @@ from .statements import sentences
 _CITATION = re.compile(r"\[\^([^\]\s]+)\]")
 
 
+# "chat-1, 2024-05-01 [^…]" above a quoted segment.
+_LONGEST_HEADER = 6
+
+
 class Stripped(NamedTuple):
     """A passage without what it merely repeats, and the ids that it repeated."""
 
@@ -24,17 +28,21 @@ class Stripped(NamedTuple):
     echoes: tuple[str, ...]
 
 
-def strip_echoes(text: str, speaker: str | None, served: ServedStatements) -> Stripped:
-    """Take out the sentences that repeat what recall returned, and keep every other word as it is.
+def strip_echoes(text: str, role: str | None, served: ServedStatements) -> Stripped:
+    """Take out what merely repeats recalled memory, and keep every other word as it is.
 
-    The same words from the one who first said them are no echo: a person may say a thing twice.
+    Agents echo: assistants, tools and system prompts. A person who says the same says it anew; a person's message is
+    looked through only when our own ``context`` stands in it.
     """
-    if not served:
+    if not served or (role == "user" and not any(heading in text for heading in HEADINGS)):
         return Stripped(text, ())
+    if role == "tool" and (known := [one for one in served.ids if one in text]):
+        # The result of a recall, as JSON or in whatever form: it names the ids that it returned.
+        return Stripped("", tuple(sorted(known)))
     kept: list[str] = []
     echoes: list[str] = []
     for part in _parts(text):
-        echoed = _echoed(part, speaker, served)
+        echoed = _echoed(part, served, person=role == "user")
         if echoed is None:
             kept.append(part)
         else:
@@ -60,19 +68,19 @@ def _parts(text: str) -> Iterator[str]:
             yield from (piece.text for piece in sentences(line))
 
 
-def _echoed(sentence: str, speaker: str | None, served: ServedStatements) -> str | None:
+def _echoed(sentence: str, served: ServedStatements, *, person: bool) -> str | None:
     """Return the id that a sentence repeats ("" for a heading of ``context``); None when it is its own."""
     if sentence.strip() in HEADINGS:
         return ""
-    cited: list[str] = _CITATION.findall(sentence)
-    if known_ids := [identifier for identifier in cited if identifier in served.ids]:
-        return known_ids[0]
-    plain = fingerprint(sentence)
+    cited: list[str] = [one for one in _CITATION.findall(sentence) if one in served.ids]
+    plain = fingerprint(_CITATION.sub(" ", sentence))
+    if cited and sentence.rstrip().endswith(f"[^{cited[-1]}]") and len(plain.split()) <= _LONGEST_HEADER:
+        return cited[-1]
     if (known := served.equal(plain)) is not None:
-        return known.id if known.speaker is None or known.speaker != speaker else None
+        return known.id if not person or known.speaker is None else None
     for statement, one in served.inside(plain):
         # "You told me that …", a date, a name: a little around it is still an echo.
         extra = len(plain.split()) - len(statement.split())
-        if one.speaker != speaker and extra <= max(6, len(statement.split()) // 2):
+        if (cited or not person) and extra <= max(6, len(statement.split()) // 2):
             return one.id
     return None

@@ -13,8 +13,11 @@ from memstream.events.payloads import Space
 from memstream.services.protocols import Matrix
 
 _DIMENSION = 256
-# Below this, embedding takes less time than handing it to a thread.
-_INLINE = 16
+# Below this many characters, embedding takes less time than handing it to a thread.
+_INLINE_CHARACTERS = 4_000
+# A mean over more tokens than these says nothing more, and the model pads a batch to its longest text.
+_LONGEST = 4_000
+_BATCH = 256
 
 
 class _Model(Protocol):
@@ -36,9 +39,11 @@ class WordLlamaEmbedder:
         """Return one unit vector per text; an empty text gives a zero vector."""
         if not texts:
             return np.zeros((0, _DIMENSION), dtype=np.float32)
-        if len(texts) <= _INLINE:
-            return _embed(list(texts))
-        return await asyncio.to_thread(_embed, list(texts))
+        cut = [text[:_LONGEST] for text in texts]
+        if sum(map(len, cut)) <= _INLINE_CHARACTERS:
+            return _embed(cut)
+        parts = [await asyncio.to_thread(_embed, cut[start : start + _BATCH]) for start in range(0, len(cut), _BATCH)]
+        return np.concatenate(parts)
 
 
 def _embed(texts: list[str]) -> Matrix:

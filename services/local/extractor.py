@@ -11,7 +11,7 @@ from typing import NamedTuple
 from memstream.events.ids import derived_id
 from memstream.events.payloads import ExtractedItem, Kind, Skipped, Source, Span, Usage
 from memstream.events.subjects import Scope
-from memstream.projections.words import fingerprint
+from memstream.projections.words import identity
 from memstream.services.protocols import Embedder, Extraction, Material, Passage
 from memstream.services.served import ServedStatements
 
@@ -75,13 +75,12 @@ def merged(items: Sequence[ExtractedItem]) -> list[ExtractedItem]:
 
 def item_id_of(scope: Scope, text: str, speaker: str | None, day: str) -> str:
     """Return the id of a statement: scope, speaker, words, and the day when the words depend on it."""
-    # Emoji and the like have no words; then the text itself is the identity.
-    return derived_id(scope.key, "item", speaker or "", fingerprint(text) or text.strip(), day)
+    return derived_id(scope.key, "item", speaker or "", identity(text) or text.strip(), day)
 
 
 def _read(passage: Passage, served: ServedStatements, found: list[_Statement], skipped: list[Skipped]) -> None:
     span = Span(unit=passage.segment.span.unit, start=passage.start, end=passage.end)
-    own, echoes = strip_echoes(passage.text, passage.speaker, served)
+    own, echoes = strip_echoes(passage.text, passage.role, served)
     skipped += [Skipped(span=span, reason="echo of recalled memory", item_id=item) for item in echoes]
     before = len(found)
     found.extend(

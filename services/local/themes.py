@@ -125,7 +125,7 @@ def shelves(scope: Scope, live: Sequence[Category]) -> list[Shelf]:
 
 def document_shelf(scope: Scope, title: str) -> Shelf:
     """Return the category that a document opens: it is read under its own title."""
-    name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:60] or "documents"
+    name = re.sub(r"\W+", "_", title.lower()).strip("_")[:60] or "documents"
     description = f"From the document “{title}”"
     created = CategoryCreatedData(
         category_id=category_id_of(scope, name), name=name, description=description, origin="extraction"

@@ -3,6 +3,8 @@
 import re
 from datetime import datetime, timedelta
 
+from memstream.events.payloads import storable
+
 _NUMBERS = {
     "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
     "nine": 9, "ten": 10, "couple of": 2, "few": 3,
@@ -33,7 +35,11 @@ def resolve_time(text: str, said: datetime | None) -> datetime | None:
     """Return when the first relative expression in ``text`` lies, or ``said`` when there is none."""
     if said is None or (found := _RELATIVE.search(text)) is None:
         return said
-    return said + timedelta(days=_days(found, said))
+    try:
+        return storable(said + timedelta(days=_days(found, said)))
+    except (ValueError, OverflowError):
+        # "999 years ago" is a way of speaking.
+        return said
 
 
 def is_relative(text: str) -> bool:

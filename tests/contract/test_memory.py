@@ -400,3 +400,71 @@ DOCUMENTS = {
     "docx": _docx,
     "pdf": _pdf,
 }
+
+
+async def test_a_time_that_no_store_can_hold_is_refused_by_place(user: AsyncUser) -> None:
+    for time in ("9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00"):
+        with pytest.raises(InvalidInput, match="message 1: time"):
+            await user.memorize([{"role": "user", "content": "x", "time": time}])
+    with pytest.raises(InvalidInput, match="year 9999"):
+        await user.memorize("A text.", time=datetime(9999, 12, 31, tzinfo=UTC))
+    assert (await user.status()).events == {}
+
+
+async def test_statements_that_differ_in_a_sign_are_two_items(user: AsyncUser) -> None:
+    for language in ("C++", "C#"):
+        await user.memorize([{"role": "user", "content": f"I write {language} at work."}])
+    assert len(await user.items()) == 2
+
+
+async def test_another_person_who_says_the_same_is_a_source_of_their_own(user: AsyncUser) -> None:
+    said = "I am allergic to peanuts and shellfish."
+    await user.memorize([{"role": "user", "name": "Ana", "content": said}])
+    assert (await user.retrieve("Who is allergic to peanuts?")).items
+    await user.memorize([{"role": "user", "name": "Ben", "content": said}])
+    assert {item.speaker for item in await user.items()} == {"Ana", "Ben"}
+
+
+async def test_spans_are_exact_in_documents_with_windows_line_ends(user: AsyncUser) -> None:
+    raw = b"# Park\r\n\r\nThe gate opens at eight.\r\n\r\nIt closes at nine.\r\n"
+    done = await user.memorize(raw, name="park.md")
+    for item in done.items:
+        span = item.sources[0].span
+        assert raw.decode()[span.start : span.end] == item.text
+
+
+async def test_a_long_text_without_blank_lines_is_memorized_whole(user: AsyncUser) -> None:
+    text = "\n".join(f"12:00:{number:05d} valve {number} closed by the night shift" for number in range(6_000))
+    done = await user.memorize(text, name="plant.log.txt", wait=False, timeout=120)
+    await user.settle(timeout=120)
+    segments = await user.segments(done.resource.id)
+    assert "".join(segment.text for segment in segments).replace("\n", "") == text.replace("\n", "")
+
+
+@pytest.mark.parametrize("name", ["hall", "日本語の案内"])
+async def test_top_k_and_usage_hold_for_every_tier(user: AsyncUser, name: str) -> None:
+    done = await user.memorize(
+        f"# {name}\n\nThe hall opens at ten on Sundays.\n\nThe hall opens at nine on Mondays.", name=f"{name}.md"
+    )
+    assert done.usage.seconds > 0
+    await user.settle()
+    found = await user.retrieve("When does the hall open?", top_k=1)
+    assert len(found.items) == 1
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 4_000])
+async def test_a_wait_out_of_range_is_refused_before_anything_is_written(user: AsyncUser, timeout: float) -> None:
+    with pytest.raises(InvalidInput, match="timeout"):
+        await user.memorize("A text.", timeout=timeout)
+    assert (await user.status()).events == {}
+
+
+async def test_half_a_surrogate_pair_is_named(user: AsyncUser) -> None:
+    with pytest.raises(InvalidInput, match="surrogate"):
+        await user.memorize("broken \ud800 text")
+
+
+async def test_the_history_may_hold_whole_messages(user: AsyncUser, conversation) -> None:
+    await user.memorize(conversation)
+    found = await user.retrieve("What does she do on weekends?", conversation_history=conversation)
+    assert found.rewritten_query == "What does Mia do on weekends?"

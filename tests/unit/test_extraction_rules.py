@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memstream.projections.words import identity
 from memstream.services.local.echo import served_statements, strip_echoes
 from memstream.services.local.kinds import kind_of
 from memstream.services.local.statements import MAX_WORDS, is_small_talk, statements
@@ -135,7 +136,35 @@ def test_what_is_new_beside_an_echo_is_kept_word_for_word() -> None:
 
 def test_the_person_who_said_it_may_say_it_again() -> None:
     said = "On weekends I usually go climbing with Mia."
-    assert strip_echoes(said, "Ana", SERVED).text == said
+    assert strip_echoes(said, "user", SERVED).text == said
+
+
+def test_what_is_said_about_a_cited_statement_is_kept() -> None:
+    said = "About that [^0195aaaa-1]: the doctor says since May I can only go on every second one of these weekends."
+    assert strip_echoes(said, "assistant", SERVED).text == said
+
+
+def test_a_tool_that_hands_out_recalled_ids_says_nothing_new() -> None:
+    result = '{"items": [{"id": "0195aaaa-1", "text": "anything"}]}'
+    assert strip_echoes(result, "tool", SERVED) == ("", ("0195aaaa-1",))
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("I write C++", "I write C#"),
+        ("It was -5 degrees", "It was +5 degrees"),
+        ("$50", "50%"),
+        ("かぎ", "かき"),
+        ("Ana left?", "Ana left"),
+    ],
+)
+def test_statements_that_differ_in_a_sign_are_different_statements(left: str, right: str) -> None:
+    assert identity(left) != identity(right)
+
+
+def test_case_spacing_and_a_full_stop_do_not_make_another_statement() -> None:
+    assert identity("I  climb on\nWeekends.") == identity("i climb on weekends")
 
 
 def test_nothing_is_an_echo_before_anything_was_recalled() -> None:

@@ -28,6 +28,8 @@ _KEYS: Final = [
     ("position", pa.int64()),
 ]
 _TEXTS: Final = "texts"
+# The defaults are gigabytes; an embedded memory shares its machine.
+_CACHE_BYTES: Final = 64 * 1024 * 1024
 # Each append is a fragment that every search has to visit; merging them takes a tenth of a second.
 _OPTIMIZE_EVERY: Final = 24
 
@@ -53,7 +55,8 @@ class Index:
     async def open(cls, path: Path) -> Self:
         """Open or create the index in a directory."""
         await asyncio.to_thread(path.mkdir, parents=True, exist_ok=True)
-        index = cls(await lancedb.connect_async(str(path)))
+        session = lancedb.Session(index_cache_size_bytes=_CACHE_BYTES, metadata_cache_size_bytes=_CACHE_BYTES)
+        index = cls(await lancedb.connect_async(str(path), session=session))
         for name in (await index._connection.list_tables()).tables:
             index._tables[name] = await index._connection.open_table(name)
         return index

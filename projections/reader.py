@@ -377,6 +377,10 @@ class Reader:
             for item in items
         ]
 
+    def status_of(self, resource_id: str) -> str:
+        """Return the status of one resource alone; ``ingested`` for one that is not known yet."""
+        return self._progress([resource_id])[resource_id].status
+
     def _progress(self, ids: Sequence[str]) -> dict[str, _Progress]:
         """Return how far memory has got with each resource: it is ready when every part's texts have vectors."""
         wanted = list(ids)

@@ -13,7 +13,7 @@ from memstream.events.errors import InvalidInput, NotFound, NotServed, Processin
 from memstream.events.ids import new_id
 from memstream.events.log import EventLog
 from memstream.events.messages import zoned
-from memstream.events.publisher import EventPublisher, Labels
+from memstream.events.publisher import EventPublisher, Labels, Published
 from memstream.events.reading import Stored
 from memstream.events.subjects import Scope
 from memstream.events.types import EVENT_TYPES, Event, FeedbackGiven, RetrievalServed, VectorsEmbedded
@@ -60,9 +60,7 @@ class Engine:
             media_type=given.media_type,
             labels=Labels(session=given.session, agent=given.agent, time=_zoned(given.time)),
         )
-        resource = await self._resource(
-            scope, published.resource_id, published.event.position, wait=wait, timeout=timeout
-        )
+        resource = await self._resource(scope, published, wait=wait, timeout=timeout)
         items = await self._items_of(scope, resource.id)
         touched = {category for item in items for category in item.categories}
         categories = await self.ask(reads.ListCategories(tenant=scope.tenant, user=scope.user))
@@ -159,7 +157,9 @@ class Engine:
             failure=progress.failure,
         )
 
-    async def _resource(self, scope: Scope, resource_id: str, position: int, *, wait: bool, timeout: float) -> Resource:
+    async def _resource(self, scope: Scope, published: Published, *, wait: bool, timeout: float) -> Resource:
+        resource_id, position = published.resource_id, published.event.position
+        fresh = not published.event.duplicate
         if not wait:
             return await self.ask(
                 reads.GetResource(
@@ -167,7 +167,9 @@ class Engine:
                 )
             )
         resource = await self.ask(
-            reads.AwaitReady(tenant=scope.tenant, user=scope.user, resource_id=resource_id, timeout=timeout)
+            reads.AwaitReady(
+                tenant=scope.tenant, user=scope.user, resource_id=resource_id, timeout=timeout, fresh=fresh
+            )
         )
         if resource.status == "failed":
             raise ProcessingFailed(

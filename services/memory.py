@@ -38,6 +38,8 @@ logger = logging.getLogger("memstream.memory")
 
 _LEDGER = "ledger.duckdb"
 _INDEX = "index.lance"
+# Should a commit go by before its waiter is listed.
+_FALLBACK_SECONDS = 0.25
 
 
 class MemoryProcess:
@@ -176,19 +178,23 @@ class MemoryProcess:
 
     async def _await_ready(self, scope: Scope, request: reads.AwaitReady) -> Resource:
         deadline = asyncio.get_running_loop().time() + request.timeout
-        changed = asyncio.Event()
+        changed, fresh = asyncio.Event(), request.fresh
         self._ready_waiters.setdefault(request.resource_id, []).append(changed)
         try:
             while True:
-                changed.clear()
-                resource = await asyncio.to_thread(self._resource, scope, request.resource_id)
                 left = deadline - asyncio.get_running_loop().time()
-                if resource is not None and (resource.status in ("ready", "failed") or left <= 0):
-                    return resource
-                if left <= 0:
+                if fresh and left > 0:
+                    # Asking before anything can have happened is a query for nothing.
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(changed.wait(), min(left, _FALLBACK_SECONDS))
+                changed.clear()
+                fresh = True
+                status = await asyncio.to_thread(Reader(self.ledger, scope).status_of, request.resource_id)
+                if status in ("ready", "failed") or left <= 0:
+                    resource = await asyncio.to_thread(self._resource, scope, request.resource_id)
+                    if resource is not None:
+                        return resource
                     raise Unavailable(f"resource {request.resource_id} is in the log, but not in the projection yet")
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), left)
         finally:
             self._ready_waiters[request.resource_id].remove(changed)
             if not self._ready_waiters[request.resource_id]:

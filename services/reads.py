@@ -157,6 +157,8 @@ class AwaitReady(Read[Resource]):
 
     reply = TypeAdapter(Resource)
     resource_id: str
+    # The resource was appended a moment ago: there is nothing to find out before the first commit.
+    fresh: bool = False
     timeout: Annotated[float, Field(gt=0, le=3_600)] = 30.0
 
 

@@ -26,4 +26,4 @@ class Settings(BaseSettings):
     replicas: Annotated[int, Field(ge=1, le=5)] = 1
     max_resource_bytes: Annotated[int, Field(gt=0)] = MAX_RESOURCE_BYTES
     # How many resources one extraction worker has in work at once.
-    extraction_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    extraction_concurrency: Annotated[int, Field(ge=1, le=64)] = 8

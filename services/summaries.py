@@ -29,7 +29,7 @@ logger = logging.getLogger("memstream.summaries")
 
 SUMMARIZER = "extractive-1"
 # Wait for a burst to end: one file for a hundred new items, not a hundred files.
-_QUIET_SECONDS = 0.15
+_QUIET_SECONDS = 0.6
 _LONGEST_WAIT_SECONDS = 10.0
 _RETRY_SECONDS = 2.0
 

@@ -29,7 +29,7 @@ _KEYS: Final = [
 ]
 _TEXTS: Final = "texts"
 # The defaults are gigabytes; an embedded memory shares its machine.
-_CACHE_BYTES: Final = 64 * 1024 * 1024
+_CACHE_BYTES: Final = 24 * 1024 * 1024
 # Each append is a fragment that every search has to visit; merging them takes a tenth of a second.
 _OPTIMIZE_EVERY: Final = 24
 

@@ -19,7 +19,7 @@ from memstream.events.errors import LogIntegrityError, MemstreamError
 from .changes import Changes, Ending, Row
 from .schema import META_DDL, SCHEMA_VERSION, TABLES
 
-_MEMORY_LIMIT = "256MB"
+_MEMORY_LIMIT = "128MB"
 # One thread a query: most of ours take a millisecond, and handing them to a second thread takes another.
 _THREADS = 1
 # Below this many rows, bound values are faster than an Arrow batch (0.5 against 1.2 ms a table).

@@ -1,5 +1,6 @@
 """The composition root: which parts run in this process, and how they are wired."""
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable
@@ -14,6 +15,7 @@ from memstream.events.connection import connect, disconnect
 from memstream.events.datadir import DataDirectory
 from memstream.events.log import EventLog
 from memstream.events.server import EmbeddedServer
+from memstream.events.tasks import end
 
 from .embedding import FactEmbedding
 from .engine import Engine
@@ -59,6 +61,9 @@ async def run(
     chosen: frozenset[Part] = frozenset(parts)
     vectors = embedder or WordLlamaEmbedder()
     async with AsyncExitStack() as stack:
+        # Loads the model in a thread while the rest starts, so that the first caller does not wait for it.
+        warming = asyncio.create_task(vectors.embed(["warm up " * 1_000]), name="embedder")
+        stack.push_async_callback(end, warming)
         url = await _server(settings, chosen, stack)
         nc = await connect(url, name="memstream-log")
         stack.push_async_callback(disconnect, nc)

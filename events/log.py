@@ -12,7 +12,8 @@ from typing import Self
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js.errors import APIError
+from nats.js import JetStreamContext
+from nats.js.errors import APIError, NotFoundError
 
 from .appending import MAX_BATCH, Appended, Appender
 from .connection import connect, disconnect
@@ -126,6 +127,13 @@ class EventLog:
         """Return identity, ends and size of the log; raise LogUnavailable when the server does not answer."""
         return await stream_state(self.nc.jetstream(timeout=5))
 
+    async def last_position(self, scope: Scope, types: Iterable[str]) -> int:
+        """Return the position of the user's latest event of some types; 0 when there is none."""
+        js = self.nc.jetstream(timeout=5)
+        # The leader answers: a direct read may come from a replica that is behind.
+        found = await asyncio.gather(*(_latest(js, subject_of(scope, name)) for name in types))
+        return max(found, default=0)
+
     async def counts(self, scope: Scope | None = None) -> dict[str, int]:
         """Count the events by type, of everybody or of one user."""
         filter_ = user_subjects(scope) if scope else f"{ROOT}.>"
@@ -151,6 +159,15 @@ class EventLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+async def _latest(js: JetStreamContext, subject: str) -> int:
+    try:
+        return (await js.get_last_msg(STREAM, subject)).seq or 0
+    except NotFoundError:
+        return 0
+    except (NatsError, APIError, TimeoutError) as error:
+        raise LogUnavailable(f"the log does not answer: {error!r}") from error
 
 
 def _filter(scope: Scope | None, types: Iterable[str] | None) -> list[str]:

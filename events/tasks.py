@@ -1,6 +1,7 @@
-"""Ending a background task for certain."""
+"""Waiting until background work has ended for certain."""
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 _AGAIN_SECONDS = 0.2
@@ -17,3 +18,10 @@ async def end(*tasks: "asyncio.Task[Any] | None") -> None:
         if not task.cancelled():
             # Mark a failure as seen: whoever ends a task no longer asks for its result.
             task.exception()
+
+
+async def all_ended(*works: Coroutine[Any, Any, None]) -> None:
+    """Run works side by side and wait until every one has ended; then raise the first failure, if there is one."""
+    for failure in await asyncio.gather(*works, return_exceptions=True):
+        if failure is not None:
+            raise failure

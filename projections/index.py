@@ -18,6 +18,8 @@ import pyarrow as pa
 from lancedb.index import FTS, BTree
 from numpy.typing import NDArray
 
+from memstream.events.tasks import all_ended
+
 from .bm25 import bm25
 from .changes import IndexedText, IndexedVector
 from .words import content_words
@@ -63,20 +65,27 @@ class Index:
 
     async def write(self, texts: Sequence[IndexedText], vectors: Sequence[IndexedVector]) -> None:
         """Append rows; ``cut`` takes them off again should the ledger not commit."""
-        if texts:
-            table = await self._texts()
-            await table.add(_text_rows(texts))
-            for text in texts:
-                shelf = _shelf(text.scope, text.layer)
-                if shelf in self._sizes:
-                    self._sizes[shelf] += 1
-            self._writes[_TEXTS] = self._writes.get(_TEXTS, 0) + 1
-        for space in sorted({vector.space for vector in vectors}):
-            rows = [vector for vector in vectors if vector.space == space]
-            name = table_of(space)
-            table = await self._vectors(name, len(rows[0].vector) // 2)
-            await table.add(_vector_rows(rows))
-            self._writes[name] = self._writes.get(name, 0) + 1
+        spaces = sorted({vector.space for vector in vectors})
+        writes = [self._write_vectors(space, [one for one in vectors if one.space == space]) for space in spaces]
+        # Every write has ended before one's failure is told, so that a cut that follows finds all of their rows.
+        await all_ended(self._write_texts(texts), *writes)
+
+    async def _write_texts(self, texts: Sequence[IndexedText]) -> None:
+        if not texts:
+            return
+        table = await self._texts()
+        await table.add(_text_rows(texts))
+        for text in texts:
+            shelf = _shelf(text.scope, text.layer)
+            if shelf in self._sizes:
+                self._sizes[shelf] += 1
+        self._writes[_TEXTS] = self._writes.get(_TEXTS, 0) + 1
+
+    async def _write_vectors(self, space: str, rows: Sequence[IndexedVector]) -> None:
+        name = table_of(space)
+        table = await self._vectors(name, len(rows[0].vector) // 2)
+        await table.add(_vector_rows(rows))
+        self._writes[name] = self._writes.get(name, 0) + 1
 
     async def cut(self, position: int) -> None:
         """Remove every row beyond ``position``."""

@@ -4,12 +4,15 @@ A projection's position is committed with its rows, in one transaction, and only
 whatever is wrong with it, the log rebuilds it.
 """
 
+import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -26,7 +29,12 @@ _THREADS = 1
 _FEW_ROWS = 8
 
 
+# More threads than cores only hand the interpreter's lock around: six of them memorize 15 % less a second.
+_READERS = 2
+
 Parameters = Sequence[Any] | Mapping[str, Any]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class LedgerOutdatedError(MemstreamError):
@@ -39,6 +47,9 @@ class Ledger:
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         self._connection = connection
         self._local = threading.local()
+        self._writer = self._new_cursor()
+        self._reading = ThreadPoolExecutor(_READERS, "ledger-reading")
+        self._writing = ThreadPoolExecutor(1, "ledger-writing")
         self.path = path
         self._position = 0
 
@@ -105,21 +116,35 @@ class Ledger:
 
     def commit(self, changes: Changes, position: int, meta: Mapping[str, str] | None = None) -> None:
         """Write changes and the position that they reach in one transaction; the position must rise."""
+        try:
+            self.stage(changes, position, meta)
+            self.publish(position)
+        except BaseException:
+            self.rollback()
+            raise
+
+    def stage(self, changes: Changes, position: int, meta: Mapping[str, str] | None = None) -> None:
+        """Write changes into a transaction that readers don't see; ``publish`` or ``rollback`` must follow.
+
+        One writer: the transaction belongs to the ledger, not to the thread, so that each step may have its own.
+        """
         if position <= self.position:
             raise MemstreamError(f"the ledger is at {self.position} and cannot be set to {position}")
-        cursor = self.cursor()
-        cursor.execute("BEGIN")
-        try:
-            for table, rows in changes.rows.items():
-                self._insert(cursor, table, rows)
-            self._end(cursor, changes.endings)
-            self._put_meta(cursor, {"position": str(position), **(meta or {})})
-            cursor.execute("COMMIT")
-            self._position = position
-        except BaseException:
-            with contextlib.suppress(duckdb.Error):
-                cursor.execute("ROLLBACK")
-            raise
+        self._writer.execute("BEGIN")
+        for table, rows in changes.rows.items():
+            self._insert(self._writer, table, rows)
+        self._end(self._writer, changes.endings)
+        self._put_meta(self._writer, {"position": str(position), **(meta or {})})
+
+    def publish(self, position: int) -> None:
+        """Commit what was staged up to ``position``."""
+        self._writer.execute("COMMIT")
+        self._position = position
+
+    def rollback(self) -> None:
+        """Drop what was staged; harmless when nothing is."""
+        with contextlib.suppress(duckdb.Error):
+            self._writer.execute("ROLLBACK")
 
     def rows(self, query: str, values: Parameters = ()) -> list[tuple[Any, ...]]:
         """Run a query and return all its rows: a result left unfinished would block this thread's next query."""
@@ -129,13 +154,26 @@ class Ledger:
         """Return this thread's cursor."""
         cursor: duckdb.DuckDBPyConnection | None = getattr(self._local, "cursor", None)
         if cursor is None:
-            cursor = self._connection.cursor()
-            cursor.execute("SET TimeZone = 'UTC'")
-            self._local.cursor = cursor
+            cursor = self._local.cursor = self._new_cursor()
         return cursor
 
+    def _new_cursor(self) -> duckdb.DuckDBPyConnection:
+        cursor = self._connection.cursor()
+        cursor.execute("SET TimeZone = 'UTC'")
+        return cursor
+
+    async def reading(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking reads in one of the ledger's threads."""
+        return await _run(self._reading, work, *args, **kwargs)
+
+    async def writing(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking writes, and the reads that they need, in the writer's thread."""
+        return await _run(self._writing, work, *args, **kwargs)
+
     def close(self) -> None:
-        """Write the ledger out and close it."""
+        """Let the queries in work finish, write the ledger out and close it."""
+        for pool in (self._reading, self._writing):
+            pool.shutdown(cancel_futures=True)
         with contextlib.suppress(duckdb.Error):
             self._connection.execute("CHECKPOINT")
         self._connection.close()
@@ -182,3 +220,7 @@ class Ledger:
             updated = cursor.execute("UPDATE meta SET value = ? WHERE key = ?", [value, key]).fetchall()
             if not updated[0][0]:
                 cursor.execute("INSERT INTO meta VALUES (?, ?)", [key, value])
+
+
+async def _run(pool: ThreadPoolExecutor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    return await asyncio.get_running_loop().run_in_executor(pool, partial(work, *args, **kwargs))

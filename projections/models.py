@@ -45,6 +45,15 @@ class Statement(NamedTuple):
     made: int
 
 
+class CategoryName(Frozen):
+    """A category as an extractor needs it, to file statements."""
+
+    id: str
+    name: str
+    description: str
+    origin: str
+
+
 class Category(Frozen):
     """A theme: its name, description, and how many live items it holds."""
 

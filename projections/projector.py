@@ -16,7 +16,7 @@ import pyarrow as pa
 from memstream.events.errors import LogIntegrityError, LogUnavailable, Unavailable
 from memstream.events.log import EventLog
 from memstream.events.reading import Stored
-from memstream.events.tasks import end
+from memstream.events.tasks import all_ended, end
 
 from .batch import Batch, changes_of, decode_batch
 from .changes import Changes
@@ -28,6 +28,9 @@ logger = logging.getLogger("memstream.projections")
 MAX_BATCH = 1_000
 # A batch also ends at this many bytes, so that vectors of a large model cannot fill the memory.
 _MAX_BATCH_BYTES = 8 * 1024 * 1024
+# A commit costs as much for ten events as for a hundred: when this many wait already, more are coming.
+_BUSY = 4
+_LINGER_SECONDS = 0.03
 _RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 
 
@@ -76,7 +79,7 @@ class Projector:
         Raises LogIntegrityError when the log is another one or has lost its end.
         """
         state = await self._log.state()
-        await asyncio.to_thread(self._ledger.bind, state.log_id, state.last_position)
+        await self._ledger.writing(self._ledger.bind, state.log_id, state.last_position)
         await self._index.cut(self._position)
         self._task = asyncio.create_task(self._run(), name="projector")
 
@@ -173,10 +176,8 @@ class Projector:
             await self._isolate(fresh, error)
 
     async def _commit(self, messages: Sequence[Stored], batch: Batch) -> None:
-        changes = await asyncio.to_thread(changes_of, self._ledger, batch)
-        await self._index.write(changes.texts, changes.vectors)
-        meta = {"space": changes.vectors[-1].space} if changes.vectors else {}
-        await asyncio.to_thread(self._ledger.commit, changes, messages[-1].position, meta)
+        changes = await self._ledger.writing(changes_of, self._ledger, batch)
+        await store(self._ledger, self._index, changes, messages[-1].position)
         self._committed(messages[-1].position, changes)
 
     async def _isolate(self, messages: Sequence[Stored], error: Exception) -> None:
@@ -199,6 +200,19 @@ class Projector:
             listener(Commit(position, frozenset(changes.touched), frozenset(changes.scopes)))
 
 
+async def store(ledger: Ledger, index: Index, changes: Changes, position: int) -> None:
+    """Write both stores side by side; the ledger commits once the index is on disk, so it never runs ahead of it."""
+    meta = {"space": changes.vectors[-1].space} if changes.vectors else {}
+    try:
+        await all_ended(
+            ledger.writing(ledger.stage, changes, position, meta), index.write(changes.texts, changes.vectors)
+        )
+        await ledger.writing(ledger.publish, position)
+    except BaseException:
+        await ledger.writing(ledger.rollback)
+        raise
+
+
 async def _next_batch(queue: "asyncio.Queue[Stored]", reader: "asyncio.Task[None]") -> list[Stored]:
     """Wait for one message, then take what is there: small when idle, large under load."""
     getter = asyncio.ensure_future(queue.get())
@@ -210,8 +224,15 @@ async def _next_batch(queue: "asyncio.Queue[Stored]", reader: "asyncio.Task[None
     finally:
         getter.cancel()
     batch = [getter.result()]
-    size = len(batch[0].body)
+    _drain(queue, batch)
+    if len(batch) >= _BUSY:
+        await asyncio.wait({reader}, timeout=_LINGER_SECONDS)
+        _drain(queue, batch)
+    return batch
+
+
+def _drain(queue: "asyncio.Queue[Stored]", batch: list[Stored]) -> None:
+    size = sum(len(stored.body) for stored in batch)
     while len(batch) < MAX_BATCH and size < _MAX_BATCH_BYTES and not queue.empty():
         batch.append(queue.get_nowait())
         size += len(batch[-1].body)
-    return batch

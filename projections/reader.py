@@ -6,51 +6,32 @@ All methods block; services call them in threads.
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from memstream.events.errors import NotFound
-from memstream.events.payloads import Span, Usage
+from memstream.events.payloads import Span
 from memstream.events.subjects import Scope
 
 from .ledger import Ledger
-from .models import Category, CategoryFile, Counts, Item, ParkedEvent, Resource, Segment, SourceRef, Statement
+from .models import (
+    Category,
+    CategoryFile,
+    CategoryName,
+    Counts,
+    Item,
+    ParkedEvent,
+    Resource,
+    Segment,
+    SourceRef,
+    Statement,
+)
+from .progress import Progress, progress_of
 
 Parameters = list[Any]
 
 # An agent echoes what it was told lately; the answer must fit into one message between processes.
 _SERVED_ITEMS = 2_000
 _SERVED_SEGMENTS = 300
-
-
-class _Stage(NamedTuple):
-    """A stage of processing: whether all its parts are there, what it stated, and whether all of that has vectors."""
-
-    complete: bool
-    statements: int
-    embedded: bool
-    usage: Usage = Usage()
-
-
-_NOT_YET = _Stage(complete=False, statements=0, embedded=False)
-
-
-class _Progress(NamedTuple):
-    status: Literal["ingested", "extracted", "ready", "failed"]
-    failure: str | None
-    segments: int
-    items: int
-    usage: Usage
-
-
-def _usage(row: tuple[Any, ...]) -> Usage:
-    return Usage(model=row[0], tokens_in=row[1], tokens_out=row[2], seconds=round(row[3], 6))
-
-
-def _progress_of(described: _Stage, extracted: _Stage, failure: str | None) -> _Progress:
-    counts = (described.statements, extracted.statements, extracted.usage)
-    if not (described.complete and extracted.complete):
-        return _Progress("failed" if failure else "ingested", failure, *counts)
-    return _Progress("ready" if described.embedded and extracted.embedded else "extracted", None, *counts)
 
 
 class Reader:
@@ -126,37 +107,46 @@ class Reader:
         if ids is not None:
             where, values = "AND list_contains(?::VARCHAR[], c.id)", [list(ids)]
         rows = self._rows(
-            f"""
-            WITH held AS (
-                SELECT l.category_id, count(*) AS items FROM links l
-                SEMI JOIN (SELECT i.id FROM items i WHERE i.scope = ? AND {_live("i")}) i ON i.id = l.item_id
-                WHERE l.scope = ? AND {_live("l")} GROUP BY l.category_id
-            ), written AS (
-                SELECT category_id, max(version) AS version FROM files WHERE scope = ? AND made <= ? GROUP BY category_id
-            )
-            SELECT c.id, c.name, c.description, c.origin, coalesce(h.items, 0) AS items, coalesce(w.version, 0),
-                   c.made, c.ended
-            FROM categories c LEFT JOIN held h ON h.category_id = c.id LEFT JOIN written w ON w.category_id = c.id
-            WHERE c.scope = ? {where} AND {_live("c")} ORDER BY items DESC, c.made, c.id
-            """,
-            [
-                *(self._scope, *self._moment(), self._scope, *self._moment(), self._scope, self.as_of),
-                *(self._scope, *values, *self._moment()),
-            ],
+            f"SELECT c.id, c.name, c.description, c.origin, c.made, c.ended FROM categories c "
+            f"WHERE c.scope = ? {where} AND {_live('c')}",
+            [self._scope, *values, *self._moment()],
         )
-        return [
+        held = dict(
+            self._rows(
+                f"SELECT l.category_id, count(*) FROM links l WHERE l.scope = ? AND {_live('l')} AND l.item_id IN "
+                f"(SELECT i.id FROM items i WHERE i.scope = ? AND {_live('i')}) GROUP BY l.category_id",
+                [self._scope, *self._moment(), self._scope, *self._moment()],
+            )
+        )
+        written = dict(
+            self._rows(
+                "SELECT category_id, max(version) FROM files WHERE scope = ? AND made <= ? GROUP BY category_id",
+                [self._scope, self.as_of],
+            )
+        )
+        found = [
             Category(
                 id=row[0],
                 name=row[1],
                 description=row[2],
                 origin=row[3],
-                items=row[4],
-                file_version=row[5],
-                made=row[6],
-                ended=row[7],
+                items=held.get(row[0], 0),
+                file_version=written.get(row[0], 0),
+                made=row[4],
+                ended=row[5],
             )
             for row in rows
         ]
+        return sorted(found, key=lambda one: (-one.items, one.made, one.id))
+
+    def category_names(self) -> list[CategoryName]:
+        """Return id, name, description and origin of the live categories, oldest first: all that filing needs."""
+        rows = self._rows(
+            f"SELECT c.id, c.name, c.description, c.origin FROM categories c WHERE c.scope = ? AND {_live('c')} "
+            "ORDER BY c.made, c.id",
+            [self._scope, *self._moment()],
+        )
+        return [CategoryName(id=row[0], name=row[1], description=row[2], origin=row[3]) for row in rows]
 
     def names(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Return name and description of the live ones among some categories."""
@@ -241,7 +231,7 @@ class Reader:
             f"r.ended FROM resources r WHERE r.scope = ? {where} AND {_live('r')} ORDER BY r.made {_page(limit, after)}",
             [self._scope, *values, *self._moment()],
         )
-        progress = self._progress([row[0] for row in rows])
+        progress = progress_of(self._ledger, self._scope, [row[0] for row in rows], self.as_of)
         return [_resource(row, progress[row[0]]) for row in rows]
 
     def resource(self, resource_id: str) -> Resource:
@@ -318,7 +308,8 @@ class Reader:
 
         A segment has no speaker: whoever repeats its lines, it is an echo.
         """
-        segments = [(one.id, one.text, None) for one in self.segments(ids=sorted(self._served_segments()))]
+        shown = sorted(self._served_segments())
+        segments = [(one.id, one.text, None) for one in self.segments(ids=shown)] if shown else []
         items: list[tuple[str, str, str | None]] = [
             (row[0], row[1], row[2])
             for row in self._rows(
@@ -351,7 +342,7 @@ class Reader:
         sources: dict[str, list[SourceRef]] = {}
         for row in self._rows(
             f"SELECT s.item_id, s.resource_id, s.segment_id, s.unit, s.span_start, s.span_end, s.message_ids, s.time "
-            f"FROM sources s WHERE s.scope = ? AND list_contains(?::VARCHAR[], s.item_id) AND {_live('s')} "
+            f"FROM sources s WHERE s.scope = ? AND s.item_id IN (SELECT unnest(?::VARCHAR[])) AND {_live('s')} "
             "ORDER BY s.made, s.span_start",
             [self._scope, ids, *self._moment()],
         ):
@@ -379,47 +370,7 @@ class Reader:
 
     def status_of(self, resource_id: str) -> str:
         """Return the status of one resource alone; ``ingested`` for one that is not known yet."""
-        return self._progress([resource_id])[resource_id].status
-
-    def _progress(self, ids: Sequence[str]) -> dict[str, _Progress]:
-        """Return how far memory has got with each resource: it is ready when every part's texts have vectors."""
-        wanted = list(ids)
-        rows = self._rows(
-            """
-            WITH embedded AS (
-                SELECT cause, max(vectors) AS vectors FROM (
-                    SELECT cause, space, sum(vectors) AS vectors FROM embeddings
-                    WHERE scope = $scope AND made <= $moment AND list_contains($ids::VARCHAR[], resource_id)
-                    GROUP BY cause, space
-                ) GROUP BY cause
-            )
-            SELECT p.resource_id, p.stage, count(*) >= max(p.parts), sum(p.statements)::BIGINT,
-                   bool_and(p.statements <= coalesce(e.vectors, 0)), any_value(p.model),
-                   sum(p.tokens_in)::BIGINT, sum(p.tokens_out)::BIGINT, sum(p.seconds)
-            FROM parts p LEFT JOIN embedded e ON e.cause = p.event_id
-            WHERE p.scope = $scope AND p.made <= $moment AND list_contains($ids::VARCHAR[], p.resource_id)
-            GROUP BY p.resource_id, p.stage
-            """,
-            {"scope": self._scope, "moment": self.as_of, "ids": wanted},
-        )
-        stages = {(row[0], row[1]): _Stage(row[2], row[3], row[4], _usage(row[5:])) for row in rows}
-        unfinished = [one for one in wanted if not stages.get((one, "extracted"), _NOT_YET).complete]
-        failures = self._failures(unfinished) if unfinished else {}
-        return {
-            one: _progress_of(
-                stages.get((one, "described"), _NOT_YET), stages.get((one, "extracted"), _NOT_YET), failures.get(one)
-            )
-            for one in wanted
-        }
-
-    def _failures(self, ids: Sequence[str]) -> dict[str, str]:
-        return dict(
-            self._rows(
-                "SELECT resource_id, arg_max(reason, made) FROM failures WHERE scope = ? AND made <= ? AND parked AND "
-                "list_contains(?::VARCHAR[], resource_id) GROUP BY resource_id",
-                [self._scope, self.as_of, list(ids)],
-            )
-        )
+        return progress_of(self._ledger, self._scope, [resource_id], self.as_of)[resource_id].status
 
     def _moment(self) -> Parameters:
         return [self.as_of, self.as_of]
@@ -481,7 +432,7 @@ def _segment(row: tuple[Any, ...]) -> Segment:
     )
 
 
-def _resource(row: tuple[Any, ...], progress: _Progress) -> Resource:
+def _resource(row: tuple[Any, ...], progress: Progress) -> Resource:
     return Resource(
         id=row[0],
         name=row[1],

@@ -74,7 +74,7 @@ class Recall:
         moment = question.as_of
         reader = Reader(self._ledger, scope, moment)
         categories, quoted = await self._categories(scope, question, reader)
-        items = [] if question.exhaustive else await asyncio.to_thread(reader.items, ids=quoted[: question.top_k])
+        items = [] if question.exhaustive else await self._ledger.reading(reader.items, ids=quoted[: question.top_k])
         if items:
             hits = tuple(_item_hit(item, 1.0, rank, {"category": 1.0}) for rank, item in enumerate(items, start=1))
             return Recalled(categories=tuple(categories), items=hits, sufficient_at="category", as_of=moment)
@@ -123,11 +123,11 @@ class Recall:
         self, scope: Scope, question: Question, reader: Reader
     ) -> tuple[list[CategoryHit], list[str]]:
         """Return the category hits, and the items that answer by themselves where a file quotes them."""
-        current = await asyncio.to_thread(reader.category_versions)
+        current = await self._ledger.reading(reader.category_versions)
         found = await self._search(scope, "category", question, _CATEGORY_DEPTH, current)
         best = found.best(question.top_k)
         ids = [identifier for identifier, _ in best]
-        categories, files = await asyncio.to_thread(
+        categories, files = await self._ledger.reading(
             lambda: (
                 reader.names(ids),
                 {one.category_id: one for one in reader.files(ids=ids)},
@@ -155,7 +155,7 @@ class Recall:
     async def _items(self, scope: Scope, question: Question, reader: Reader) -> tuple[list[ItemHit], float]:
         found = await self._search(scope, "item", question, _DEPTH)
         candidates = [identifier for identifier, _ in found.best(max(4 * question.top_k, 60))]
-        items = {item.id: item for item in await asyncio.to_thread(reader.items, ids=candidates)}
+        items = {item.id: item for item in await self._ledger.reading(reader.items, ids=candidates)}
         signals = with_context({key: found.signals[key] for key in items}, items, question.text)
         hits = [
             _item_hit(items[identifier], score, rank, signals[identifier].present())
@@ -167,7 +167,7 @@ class Recall:
         found = await self._search(scope, "segment", question, _DEPTH)
         best = found.best(question.top_k)
         ids = [identifier for identifier, _ in best]
-        segments, given = await asyncio.to_thread(
+        segments, given = await self._ledger.reading(
             lambda: ({one.id: one for one in reader.segments(ids=ids)}, reader.items_of_segments(ids))
         )
         hits: list[ResourceHit] = []

@@ -60,10 +60,12 @@ class Engine:
             media_type=given.media_type,
             labels=Labels(session=given.session, agent=given.agent, time=_zoned(given.time)),
         )
-        resource = await self._resource(scope, published, wait=wait, timeout=timeout)
-        items = await self._items_of(scope, resource.id)
+        outcome = await self._outcome(scope, published, wait=wait, timeout=timeout)
+        resource, items = outcome.resource, await self._all_items(scope, outcome)
         touched = {category for item in items for category in item.categories}
-        categories = await self.ask(reads.ListCategories(tenant=scope.tenant, user=scope.user))
+        categories = list(outcome.categories)
+        if touched - {one.id for one in categories}:
+            categories = await self.ask(reads.ListCategories(tenant=scope.tenant, user=scope.user))
         # An event that the projection made nothing of is a repeated one, also after the server's memory of ids.
         duplicate = published.event.duplicate or resource.made != published.event.position
         return Memorized(
@@ -157,20 +159,22 @@ class Engine:
             failure=progress.failure,
         )
 
-    async def _resource(self, scope: Scope, published: Published, *, wait: bool, timeout: float) -> Resource:
-        resource_id, position = published.resource_id, published.event.position
-        fresh = not published.event.duplicate
-        if not wait:
-            return await self.ask(
-                reads.GetResource(
-                    tenant=scope.tenant, user=scope.user, resource_id=resource_id, after_position=position
-                )
-            )
-        resource = await self.ask(
-            reads.AwaitReady(
-                tenant=scope.tenant, user=scope.user, resource_id=resource_id, timeout=timeout, fresh=fresh
+    async def _outcome(self, scope: Scope, published: Published, *, wait: bool, timeout: float) -> reads.Outcome:
+        outcome = await self.ask(
+            reads.GetOutcome(
+                tenant=scope.tenant,
+                user=scope.user,
+                resource_id=published.resource_id,
+                after_position=0 if wait else published.event.position,
+                wait=wait,
+                page=_PAGE,
+                fresh=not published.event.duplicate,
+                timeout=timeout,
             )
         )
+        if not wait:
+            return outcome
+        resource = outcome.resource
         if resource.status == "failed":
             raise ProcessingFailed(
                 f"{resource.name!r} is safe as resource {resource.id}, but gave no items: {resource.failure}"
@@ -180,23 +184,22 @@ class Engine:
                 f"{resource.name!r} is safe in the log as resource {resource.id} and {resource.status}, but not "
                 f"searchable after {timeout:g} s: it will be; are the extraction and embedding services running?"
             )
-        return resource
+        return outcome
 
-    async def _items_of(self, scope: Scope, resource_id: str) -> list[Item]:
-        items: list[Item] = []
-        while True:
+    async def _all_items(self, scope: Scope, outcome: reads.Outcome) -> list[Item]:
+        items, page = list(outcome.items), list(outcome.items)
+        while len(page) == _PAGE:
             page = await self.ask(
                 reads.ListItems(
                     tenant=scope.tenant,
                     user=scope.user,
-                    resource_id=resource_id,
+                    resource_id=outcome.resource.id,
                     limit=_PAGE,
                     offset=len(items),
                 )
             )
             items += page
-            if len(page) < _PAGE:
-                return items
+        return items
 
     async def _served(self, scope: Scope, retrieval_id: str) -> list[str] | None:
         asked = reads.GetServed(tenant=scope.tenant, user=scope.user, retrieval_id=retrieval_id)

@@ -27,13 +27,15 @@ from memstream.events.types import (
 from .describing import Description, describe
 from .local.echo import served_statements
 from .protocols import Extraction, Extractor, Material
-from .reads import ListCategories, ListServedItems, Port
+from .reads import GetKnown, Port
 
 logger = logging.getLogger("memstream.extraction")
 
 MAX_ATTEMPTS = 4
 # Well below the server's 1 MiB, with room for headers and JSON escapes.
 _PART_BYTES = 400_000
+# The events that change what an extractor must know of a user.
+_INFORMING = ("retrieval.served", "category.created", "categories.merged", "category.split", "evolution.reverted")
 PartT = TypeVar("PartT", bound=Frozen)
 
 
@@ -76,18 +78,18 @@ class ResourceExtraction:
             return await asyncio.to_thread(describe, event, path)
 
     async def _material(self, event: ResourceIngested, described: Description) -> Material:
-        # What recall returned before this resource came must be known, or its echo would become a fact.
-        scope = {"tenant": event.tenant, "user": event.user, "after_position": event.position}
-        categories = await self._port.ask(ListCategories.model_validate(scope))
-        served = await self._port.ask(ListServedItems.model_validate(scope))
+        # What recall returned before this resource came must be known, or its echo would become a fact; to wait
+        # for the resource itself would cost a commit.
+        last = await self._log.last_position(event.scope, _INFORMING)
+        known = await self._port.ask(GetKnown(tenant=event.tenant, user=event.user, after_position=last))
         return Material(
             scope=event.scope,
             resource_id=event.data.resource_id,
             modality=event.data.modality,
             name=described.title,
             passages=described.passages,
-            categories=categories,
-            served=served_statements(served),
+            categories=known.categories,
+            served=served_statements(known.served),
         )
 
     def _extracted_events(self, event: ResourceIngested, extraction: Extraction) -> list[Event]:

@@ -15,7 +15,7 @@ from memstream.events.subjects import Scope
 from memstream.projections.models import Resource
 
 from .faults import Fault
-from .reads import Ask, AwaitReady, GetResource, Read, ReplyT, Retrieved, Settle
+from .reads import Ask, GetOutcome, GetResource, Read, ReplyT, Retrieved, Settle
 from .results import EventView, FeedbackReceipt, Input, Memorized, Status
 
 # The gateway answers waiting questions later than this client would give up by default.
@@ -40,7 +40,7 @@ class HttpBackend:
         """Answer a question about memory."""
         kind = type(request)
         if kind.path is None:
-            patience = request.timeout + _GRACE_SECONDS if isinstance(request, AwaitReady | Settle) else None
+            patience = request.timeout + _GRACE_SECONDS if isinstance(request, GetOutcome | Settle) else None
             reply = await self._request(
                 "POST", f"/v1/ask/{kind.__name__}", json=request.model_dump(mode="json"), timeout=patience
             )

@@ -22,7 +22,7 @@ from memstream.projections.apply import space_name
 from memstream.projections.index import Index
 from memstream.projections.ledger import Ledger, LedgerOutdatedError
 from memstream.projections.lineage import trace
-from memstream.projections.models import Recalled, Resource
+from memstream.projections.models import Recalled
 from memstream.projections.projector import Commit, Projector
 from memstream.projections.reader import Reader
 from memstream.projections.recall import Question, Recall
@@ -90,15 +90,15 @@ class MemoryProcess:
         match request:
             case reads.Ask():
                 answer = await self._find(scope, request)
-            case reads.AwaitReady():
-                answer = await self._await_ready(scope, request)
+            case reads.GetOutcome():
+                answer = await self._outcome(scope, request)
             case reads.GetProgress():
-                parked = await asyncio.to_thread(self._parked)
+                parked = await self.ledger.reading(self._parked)
                 answer = reads.Progress(position=self.projector.position, parked=parked, failure=self.projector.failure)
             case reads.Settle():
                 answer = await self._settle(scope, request.timeout)
             case _:
-                answer = await asyncio.to_thread(self._read, scope, request)
+                answer = await self.ledger.reading(self._read, scope, request)
         return cast("ReplyT", answer)
 
     def _read(self, scope: Scope, request: Read[Any]) -> object:  # noqa: PLR0911, PLR0912 - one line per question
@@ -129,8 +129,8 @@ class MemoryProcess:
             case reads.GetServed():
                 served = reader.served(request.retrieval_id)
                 return None if served is None else sorted(served)
-            case reads.ListServedItems():
-                return reader.served_items()
+            case reads.GetKnown():
+                return reads.Known(categories=tuple(reader.category_names()), served=tuple(reader.served_items()))
         raise InvalidInput(f"memory cannot answer {type(request).__name__}")
 
     async def _find(self, scope: Scope, request: reads.Ask) -> reads.Found:
@@ -143,7 +143,7 @@ class MemoryProcess:
             raise InvalidInput("the query is empty: ask something")
         started = time.perf_counter()
         history = request.conversation_history
-        people = await asyncio.to_thread(Reader(self.ledger, scope).speakers) if history else []
+        people = await self.ledger.reading(Reader(self.ledger, scope).speakers) if history else []
         rewritten = rewrite(request.query, history, people)
         if not rewritten.needs_retrieval:
             return reads.Found(
@@ -176,10 +176,19 @@ class MemoryProcess:
             usage=Usage(seconds=round(time.perf_counter() - started, 6)),
         )
 
-    async def _await_ready(self, scope: Scope, request: reads.AwaitReady) -> Resource:
-        deadline = asyncio.get_running_loop().time() + request.timeout
-        changed, fresh = asyncio.Event(), request.fresh
-        self._ready_waiters.setdefault(request.resource_id, []).append(changed)
+    async def _outcome(self, scope: Scope, request: reads.GetOutcome) -> reads.Outcome:
+        if request.wait:
+            await self._await_ready(scope, request.resource_id, request.timeout, fresh=request.fresh)
+        reader = Reader(self.ledger, scope)
+        try:
+            return await self.ledger.reading(_read_outcome, reader, request.resource_id, request.page)
+        except NotFound as error:
+            raise Unavailable(f"resource {request.resource_id} is in the log, but not in the projection yet") from error
+
+    async def _await_ready(self, scope: Scope, resource_id: str, timeout: float, *, fresh: bool = False) -> None:
+        deadline = asyncio.get_running_loop().time() + timeout
+        changed = asyncio.Event()
+        self._ready_waiters.setdefault(resource_id, []).append(changed)
         try:
             while True:
                 left = deadline - asyncio.get_running_loop().time()
@@ -189,37 +198,25 @@ class MemoryProcess:
                         await asyncio.wait_for(changed.wait(), min(left, _FALLBACK_SECONDS))
                 changed.clear()
                 fresh = True
-                status = await asyncio.to_thread(Reader(self.ledger, scope).status_of, request.resource_id)
+                status = await self.ledger.reading(Reader(self.ledger, scope).status_of, resource_id)
                 if status in ("ready", "failed") or left <= 0:
-                    resource = await asyncio.to_thread(self._resource, scope, request.resource_id)
-                    if resource is not None:
-                        return resource
-                    raise Unavailable(f"resource {request.resource_id} is in the log, but not in the projection yet")
+                    return
         finally:
-            self._ready_waiters[request.resource_id].remove(changed)
-            if not self._ready_waiters[request.resource_id]:
-                del self._ready_waiters[request.resource_id]
+            self._ready_waiters[resource_id].remove(changed)
+            if not self._ready_waiters[resource_id]:
+                del self._ready_waiters[resource_id]
 
     def _parked(self) -> int:
         return int(self.ledger.rows("SELECT count(*) FROM parked")[0][0])
-
-    def _resource(self, scope: Scope, resource_id: str) -> Resource | None:
-        try:
-            return Reader(self.ledger, scope).resource(resource_id)
-        except NotFound:
-            return None
 
     async def _settle(self, scope: Scope, timeout: float) -> int:
         """Wait until every resource of the user is ready and no category file is behind."""
         deadline = asyncio.get_running_loop().time() + timeout
         await self.projector.wait_for((await self._log.state()).last_position, timeout=timeout)
         reader = Reader(self.ledger, scope)
-        for resource in await asyncio.to_thread(reader.resources):
+        for resource in await self.ledger.reading(reader.resources):
             left = max(0.001, deadline - asyncio.get_running_loop().time())
-            await self._await_ready(
-                scope,
-                reads.AwaitReady(tenant=scope.tenant, user=scope.user, resource_id=resource.id, timeout=left),
-            )
+            await self._await_ready(scope, resource.id, left)
         await self.summarizer.settled(scope, max(0.001, deadline - asyncio.get_running_loop().time()))
         return self.projector.position
 
@@ -227,6 +224,14 @@ class MemoryProcess:
         for resource_id in commit.resources & self._ready_waiters.keys():
             for waiter in self._ready_waiters[resource_id]:
                 waiter.set()
+
+
+def _read_outcome(reader: Reader, resource_id: str, page: int) -> reads.Outcome:
+    resource = reader.resource(resource_id)
+    items = reader.items(resource_id=resource_id, limit=page)
+    touched = sorted({category for item in items for category in item.categories})
+    categories = reader.categories(ids=touched) if touched else []
+    return reads.Outcome(resource=resource, items=tuple(items), categories=tuple(categories))
 
 
 def _next_step(recalled: Recalled) -> str | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from memstream.events.payloads import CategoryCreatedData, ExtractedItem, Skipped, Space, Usage
 from memstream.events.payloads import Segment as DescribedSegment
 from memstream.events.subjects import Scope
-from memstream.projections.models import Category
+from memstream.projections.models import CategoryName
 
 from .served import ServedStatements
 
@@ -60,7 +60,7 @@ class Material(NamedTuple):
     modality: str
     name: str
     passages: Sequence[Passage]
-    categories: Sequence[Category]
+    categories: Sequence[CategoryName]
     served: ServedStatements
 
 

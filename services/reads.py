@@ -13,6 +13,7 @@ from memstream.projections.models import (
     Category,
     CategoryFile,
     CategoryHit,
+    CategoryName,
     Counts,
     Item,
     ItemHit,
@@ -146,17 +147,37 @@ class GetServed(Read[list[str] | None]):
     retrieval_id: str
 
 
-class ListServedItems(Read[list[tuple[str, str, str | None]]]):
-    """Id, text and speaker of every item that recall has ever returned to this user."""
+class Known(Frozen):
+    """What an extractor must know: the live categories, and id, text and speaker of what recall has returned."""
 
-    reply = TypeAdapter(list[tuple[str, str, str | None]])
+    categories: tuple[CategoryName, ...]
+    served: tuple[tuple[str, str, str | None], ...]
 
 
-class AwaitReady(Read[Resource]):
-    """Answers once a resource is ready, has failed, or ``timeout`` seconds have passed."""
+class GetKnown(Read[Known]):
+    """What this user's memory holds already that an extractor must know."""
 
-    reply = TypeAdapter(Resource)
+    reply = TypeAdapter(Known)
+
+
+class Outcome(Frozen):
+    """What memory made of a resource: its first items (a page of them), and the categories that hold these."""
+
+    resource: Resource
+    items: tuple[Item, ...]
+    categories: tuple[Category, ...]
+
+
+class GetOutcome(Read[Outcome]):
+    """What memory made of a resource: once it is ready, has failed, or ``timeout`` seconds have passed.
+
+    Without ``wait`` it answers with what is known so far.
+    """
+
+    reply = TypeAdapter(Outcome)
     resource_id: str
+    wait: bool = True
+    page: Limit = 100
     # The resource was appended a moment ago: there is nothing to find out before the first commit.
     fresh: bool = False
     timeout: Annotated[float, Field(gt=0, le=3_600)] = 30.0
@@ -270,8 +291,8 @@ def _all_reads() -> dict[str, type[Read[Any]]]:
                 GetCounts,
                 ListParked,
                 GetServed,
-                ListServedItems,
-                AwaitReady,
+                GetKnown,
+                GetOutcome,
                 Settle,
                 Ask,
                 GetProgress,

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from memstream.events.errors import InvalidInput, MemstreamError, Unavailable
 
 from .faults import Fault
-from .reads import READS, AwaitReady, Port, Read, ReplyT, Settle
+from .reads import READS, GetOutcome, Port, Read, ReplyT, Settle
 
 _SUBJECT = "memstream-ask"
 _QUEUE = "memory"
@@ -51,7 +51,7 @@ class RemotePort:
     async def ask(self, request: Read[ReplyT]) -> ReplyT:
         """Send the question and wait for the answer; raises what the memory process raised."""
         name = type(request).__name__
-        patience = request.timeout if isinstance(request, AwaitReady | Settle) else 0.0
+        patience = request.timeout if isinstance(request, GetOutcome | Settle) else 0.0
         try:
             reply = await self._nc.request(
                 f"{_SUBJECT}.{name}", request.model_dump_json().encode(), timeout=_TIMEOUT_SECONDS + patience

@@ -83,7 +83,7 @@ class Summarizer:
     async def _behind(self, scope: Scope) -> bool:
         if self._ledger.position < self._appended:
             return True
-        return bool(await asyncio.to_thread(stale_categories, self._ledger, [scope.key], growth=0))
+        return bool(await self._ledger.reading(stale_categories, self._ledger, [scope.key], growth=0))
 
     async def _run(self) -> None:
         while True:
@@ -111,9 +111,9 @@ class Summarizer:
 
     async def _write_all(self, scopes: set[str] | None) -> None:
         """Write the stale files, reading each user's memory once."""
-        found = await asyncio.to_thread(stale_categories, self._ledger, scopes)
+        found = await self._ledger.reading(stale_categories, self._ledger, scopes)
         if self._thorough:
-            found += await asyncio.to_thread(stale_categories, self._ledger, self._thorough, growth=0)
+            found += await self._ledger.reading(stale_categories, self._ledger, self._thorough, growth=0)
         for scope, group in groupby(sorted(set(found)), key=lambda stale: stale.scope):
             try:
                 await self._write_scope(scope, list(group))
@@ -123,7 +123,7 @@ class Summarizer:
     async def _write_scope(self, scope: Scope, found: list[StaleCategory]) -> None:
         reader = Reader(self._ledger, scope, self._ledger.position)
         ids = [stale.category_id for stale in found]
-        categories, held = await asyncio.to_thread(
+        categories, held = await self._ledger.reading(
             lambda: (reader.categories(ids=ids), reader.statements(ids, WEIGHED))
         )
         wanted = [item.id for items in held.values() for item in items]

@@ -244,6 +244,7 @@ def files(
     user: UserOption,
     category: Annotated[str | None, typer.Argument(help="Print this category's file (name or id).")] = None,
     export: Annotated[Path | None, typer.Option(help="Write all files into this directory.")] = None,
+    wait: Annotated[bool, typer.Option(help="Wait until the files cover the newest items.")] = True,
     tenant: TenantOption = "default",
     data_dir: DataOption = DATA,
     url: UrlOption = None,
@@ -255,6 +256,8 @@ def files(
     """
     where = Where(user, tenant, data_dir, url, as_json)
     with errors_end(as_json), where.open() as memory:
+        if wait:
+            memory.settle()
         if category is not None:
             file = memory.file(category)
             where.print(file) if as_json else typer.echo(file.text)

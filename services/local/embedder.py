@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memstream.events.payloads import Space
 from memstream.services.protocols import Matrix
@@ -18,6 +19,8 @@ _INLINE_CHARACTERS = 4_000
 # A mean over more tokens than these says nothing more, and the model pads a batch to its longest text.
 _LONGEST = 4_000
 _BATCH = 256
+# Texts whose vectors are kept; a kilobyte each, and the text.
+_REMEMBERED = 4_096
 
 
 class _Model(Protocol):
@@ -29,6 +32,7 @@ class WordLlamaEmbedder:
 
     def __init__(self) -> None:
         self._space = Space(model="wordllama-l2-supercat", dimension=_DIMENSION)
+        self._recent: dict[str, NDArray[np.float32]] = {}
 
     @property
     def space(self) -> Space:
@@ -40,13 +44,27 @@ class WordLlamaEmbedder:
         if not texts:
             return np.zeros((0, _DIMENSION), dtype=np.float32)
         cut = [text[:_LONGEST] for text in texts]
-        if sum(map(len, cut)) <= _INLINE_CHARACTERS:
-            return _embed(cut)
-        parts = [await asyncio.to_thread(_embed, cut[start : start + _BATCH]) for start in range(0, len(cut), _BATCH)]
-        return np.concatenate(parts)
+        known = {text: self._recent[text] for text in cut if text in self._recent}
+        new = [text for text in dict.fromkeys(cut) if text not in known]
+        if sum(map(len, new)) <= _INLINE_CHARACTERS:
+            known |= zip(new, _embed(new), strict=True)
+        else:
+            for start in range(0, len(new), _BATCH):
+                part = new[start : start + _BATCH]
+                known |= zip(part, await asyncio.to_thread(_embed, part), strict=True)
+        self._remember({text: known[text] for text in new})
+        return np.stack([known[text] for text in cut])
+
+    def _remember(self, vectors: dict[str, NDArray[np.float32]]) -> None:
+        """Keep the latest vectors: a statement is embedded to be filed, and again a moment later to be stored."""
+        self._recent |= vectors
+        while len(self._recent) > _REMEMBERED:
+            del self._recent[next(iter(self._recent))]
 
 
 def _embed(texts: list[str]) -> Matrix:
+    if not texts:
+        return np.zeros((0, _DIMENSION), dtype=np.float32)
     # An empty text has no tokens to average.
     safe = [text if text.strip() else "." for text in texts]
     vectors = np.asarray(_model().embed(safe, norm=True), dtype=np.float32)

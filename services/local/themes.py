@@ -13,7 +13,7 @@ import numpy as np
 from memstream.events.ids import derived_id
 from memstream.events.payloads import CategoryCreatedData, Kind
 from memstream.events.subjects import Scope
-from memstream.projections.models import Category
+from memstream.projections.models import CategoryName
 from memstream.projections.words import content_words
 from memstream.services.protocols import Embedder, Matrix
 
@@ -102,7 +102,7 @@ def category_id_of(scope: Scope, name: str) -> str:
     return derived_id(scope.key, "category", name)
 
 
-def shelves(scope: Scope, live: Sequence[Category]) -> list[Shelf]:
+def shelves(scope: Scope, live: Sequence[CategoryName]) -> list[Shelf]:
     """Return the live categories and those defaults that this user does not have yet.
 
     The category that a document opened holds that document: nothing else is filed there by nearness.

@@ -8,7 +8,7 @@ Written before the ledger commits: rows beyond the ledger's position are what a 
 import asyncio
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -34,6 +34,7 @@ _TEXTS: Final = "texts"
 _CACHE_BYTES: Final = 24 * 1024 * 1024
 # Each append is a fragment that every search has to visit; merging them takes a tenth of a second.
 _OPTIMIZE_EVERY: Final = 24
+_SCANNED_ROWS: Final = 4_096
 
 
 class Match(NamedTuple):
@@ -101,8 +102,13 @@ class Index:
             self._writes[name] = 0
         return bool(due)
 
-    async def search_text(self, scope: str, layer: str, query: str, limit: int) -> list[Match]:
-        """Return the best full-text matches of one layer of one scope, scored by that scope's own BM25."""
+    async def search_text(
+        self, scope: str, layer: str, query: str, limit: int, *, until: int | None = None
+    ) -> list[Match]:
+        """Return the best full-text matches of one layer of one scope, scored by that scope's own BM25.
+
+        ``until`` searches as if nothing behind that position had been written.
+        """
         words = content_words(query)
         wanted = " ".join(re.findall(r"\w+", query))
         if _TEXTS not in self._tables or not words:
@@ -110,19 +116,19 @@ class Index:
         found = await (
             self._tables[_TEXTS]
             .query()
-            .where(_shelf_is(scope, layer))
+            .where(_shelf_is(scope, layer) + _until(until))
             .nearest_to_text(wanted, columns=["text"])
             .select(["id", "position", "text", "_score"])
             .limit(limit)
             .to_arrow()
         )
         rows = {f"{row['position']}/{row['id']}": row for row in found.to_pylist()}
-        total = await self._shelf_size(_shelf(scope, layer))
+        total = await self._shelf_size(_shelf(scope, layer), until)
         scores = bm25(words, {key: row["text"] for key, row in rows.items()}, total)
         return [Match(rows[key]["id"], rows[key]["position"], score) for key, score in scores.items()]
 
     async def search_vector(
-        self, scope: str, layer: str, space: str, vector: NDArray[np.float32], limit: int
+        self, scope: str, layer: str, space: str, vector: NDArray[np.float32], limit: int, *, until: int | None = None
     ) -> list[Match]:
         """Return the nearest vectors of one layer of one scope; the score is the cosine similarity."""
         table = self._tables.get(table_of(space))
@@ -130,7 +136,7 @@ class Index:
             return []
         found = await (
             table.query()
-            .where(_shelf_is(scope, layer))
+            .where(_shelf_is(scope, layer) + _until(until))
             .nearest_to(vector)
             .distance_type("cosine")
             .select(["id", "position", "_distance"])
@@ -161,6 +167,19 @@ class Index:
         newest = sorted(keys, key=lambda row: int(row[0]))
         return {identifier: vector for _, identifier, vector in newest}
 
+    @property
+    def tables(self) -> list[str]:
+        """The names of the tables: the texts, and the vectors of each space."""
+        return sorted(self._tables)
+
+    async def scan(self, name: str, scope: str | None, until: int) -> AsyncIterator[pa.RecordBatch]:
+        """Yield the rows of a table up to a position, of everybody or of one scope, in no particular order."""
+        # A range instead of LIKE: a scope's key may hold the wildcards of SQL.
+        wanted = "" if scope is None else f" AND shelf >= '{scope}/' AND shelf < '{scope}0'"
+        query = self._tables[name].query().where(f"position <= {until}{wanted}")
+        async for batch in await query.to_batches(max_batch_length=_SCANNED_ROWS):
+            yield batch
+
     async def count(self) -> dict[str, int]:
         """Count the rows of each table."""
         return {name: await table.count_rows() for name, table in self._tables.items()}
@@ -171,8 +190,10 @@ class Index:
             table.close()  # type: ignore[no-untyped-call]  # lancedb leaves it unannotated
         self._connection.close()  # type: ignore[no-untyped-call]
 
-    async def _shelf_size(self, shelf: str) -> int:
+    async def _shelf_size(self, shelf: str, until: int | None) -> int:
         """Count a shelf's texts, once: later writes are added."""
+        if until is not None:
+            return await self._tables[_TEXTS].count_rows(f"shelf = '{shelf}'" + _until(until))
         if shelf not in self._sizes:
             self._sizes[shelf] = await self._tables[_TEXTS].count_rows(f"shelf = '{shelf}'")
         return self._sizes[shelf]
@@ -208,6 +229,10 @@ def _shelf(scope: str, layer: str) -> str:
 
 def _shelf_is(scope: str, layer: str) -> str:
     return f"shelf = '{_shelf(scope, layer)}'"
+
+
+def _until(position: int | None) -> str:
+    return "" if position is None else f" AND position <= {position}"
 
 
 def _text_rows(texts: Sequence[IndexedText]) -> pa.Table:

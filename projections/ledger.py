@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
@@ -92,6 +93,11 @@ class Ledger:
         """Return a fact about the ledger itself; None when it is not known."""
         found = self.rows("SELECT value FROM meta WHERE key = ?", [key])
         return str(found[0][0]) if found else None
+
+    def position_at(self, moment: datetime) -> int | None:
+        """Return the position of the last event recorded at a time or before it; None before the first."""
+        found = self.rows("SELECT max(position) FROM events WHERE recorded <= ?", [moment])[0][0]
+        return None if found is None else int(found)
 
     @property
     def position(self) -> int:

@@ -68,7 +68,7 @@ class Reader:
             f"FROM items i WHERE i.scope = ? {where} AND {_live('i')} ORDER BY i.made, i.rowid {_page(limit, after)}",
             [self._scope, *values, *self._moment()],
         )
-        items = self._with_relations([_item(row) for row in rows])
+        items = self._with_relations([self._as_was(_item(row)) for row in rows])
         if ids is None:
             return items
         order = {identifier: place for place, identifier in enumerate(ids)}
@@ -98,7 +98,7 @@ class Reader:
         )
         if not rows:
             raise NotFound(f"no item {item_id!r} in this user's memory; list them with 'items'")
-        return self._with_relations([_item(rows[0])])[0]
+        return self._with_relations([self._as_was(_item(rows[0]))])[0]
 
     def categories(self, *, ids: Sequence[str] | None = None) -> list[Category]:
         """Return the live categories, largest first."""
@@ -133,7 +133,7 @@ class Reader:
                 items=held.get(row[0], 0),
                 file_version=written.get(row[0], 0),
                 made=row[4],
-                ended=row[5],
+                ended=self._ended(row[5]),
             )
             for row in rows
         ]
@@ -232,7 +232,7 @@ class Reader:
             [self._scope, *values, *self._moment()],
         )
         progress = progress_of(self._ledger, self._scope, [row[0] for row in rows], self.as_of)
-        return [_resource(row, progress[row[0]]) for row in rows]
+        return [_resource((*row[:-1], self._ended(row[-1])), progress[row[0]]) for row in rows]
 
     def resource(self, resource_id: str) -> Resource:
         """Return one resource; raise NotFound."""
@@ -288,8 +288,9 @@ class Reader:
     def parked(self) -> list[ParkedEvent]:
         """Return this user's parked events."""
         rows = self._rows(
-            "SELECT position, type, event_key, reason, waits_for, recorded FROM parked WHERE scope = ? ORDER BY position",
-            [self._scope],
+            "SELECT position, type, event_key, reason, waits_for, recorded FROM parked "
+            "WHERE scope = ? AND position <= ? ORDER BY position",
+            [self._scope, self.as_of],
         )
         return [
             ParkedEvent(position=row[0], type=row[1], key=row[2], reason=row[3], waits_for=row[4], recorded=row[5])
@@ -371,6 +372,15 @@ class Reader:
     def status_of(self, resource_id: str) -> str:
         """Return the status of one resource alone; ``ingested`` for one that is not known yet."""
         return progress_of(self._ledger, self._scope, [resource_id], self.as_of)[resource_id].status
+
+    def _ended(self, position: int | None) -> int | None:
+        """Return where a row ended, unless that was still to come."""
+        return None if position is None or position > self.as_of else position
+
+    def _as_was(self, item: Item) -> Item:
+        if item.ended is None or item.ended <= self.as_of:
+            return item
+        return item.model_copy(update={"ended": None, "end_reason": None, "successor": None})
 
     def _moment(self) -> Parameters:
         return [self.as_of, self.as_of]

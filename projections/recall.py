@@ -41,6 +41,8 @@ class Question:
     space: str | None
     vector: NDArray[np.float32] | None
     as_of: int
+    # Newer rows than ``as_of`` exist: they must not take the places of older ones.
+    past: bool = False
     top_k: int = 10
     # A caller that wants every tier, whatever the first ones found.
     exhaustive: bool = False
@@ -104,6 +106,7 @@ class Recall:
         ``current`` names the only rows of an id that count: for ids that have several.
         """
         moment = question.as_of
+        until = moment if question.past else None
 
         def counts(match: Match) -> bool:
             return match.position <= moment and (current is None or match.position in current.get(match.id, ()))
@@ -111,10 +114,12 @@ class Recall:
         async def near() -> list[Match]:
             if question.vector is None or question.space is None:
                 return []
-            return await self._index.search_vector(scope.key, layer, question.space, question.vector, depth)
+            return await self._index.search_vector(
+                scope.key, layer, question.space, question.vector, depth, until=until
+            )
 
         by_vector, by_text = await asyncio.gather(
-            near(), self._index.search_text(scope.key, layer, question.text, depth)
+            near(), self._index.search_text(scope.key, layer, question.text, depth, until=until)
         )
         similarity = _newest(filter(counts, by_vector))
         return Ranked(fuse(similarity, _newest(filter(counts, by_text))), similarity)

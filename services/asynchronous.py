@@ -23,6 +23,8 @@ from .reads import Retrieved, Turn
 from .results import EventView, FeedbackReceipt, Memorized, Status
 
 HistoryLike = Sequence[Mapping[str, Any] | Turn]
+# A past moment: a log position, or a time with its zone.
+When = int | datetime
 
 
 class AsyncMemory:
@@ -129,13 +131,15 @@ class AsyncUser:
         top_k: int = 10,
         max_tokens: int = 2_000,
         exhaustive: bool = False,
+        as_of: When | None = None,
         session: str | None = None,
         agent: str | None = None,
     ) -> Retrieved:
         """Ask memory; see ``Retrieved`` for what comes back.
 
         ``top_k`` (1–100) bounds the hits of each tier, ``max_tokens`` the ``context``. ``exhaustive`` searches every
-        tier even when an earlier one suffices. Raises InvalidInput, and ModelRequired for ``method="llm"`` without a model.
+        tier even when an earlier one suffices. ``as_of`` (a log position or a time) asks what memory would have
+        answered at that moment; the other methods that read take it, too. Raises InvalidInput, and ModelRequired for ``method="llm"`` without a model.
         """
         request = _checked(
             reads.Ask,
@@ -146,6 +150,7 @@ class AsyncUser:
             top_k=top_k,
             max_tokens=max_tokens,
             exhaustive=exhaustive,
+            as_of=as_of,
         )
         return await self._backend.retrieve(self.scope, request, Labels(session=session, agent=agent))
 
@@ -172,50 +177,50 @@ class AsyncUser:
         )
         return await self._backend.feedback(self.scope, given)
 
-    async def items(self, *, resource_id: str | None = None, limit: int = 100, offset: int = 0) -> list[Item]:
+    async def items(self, *, resource_id: str | None = None, limit: int = 100, offset: int = 0, as_of: When | None = None) -> list[Item]:
         """Return live items, oldest first."""
-        request = _checked(reads.ListItems, **self._who, resource_id=resource_id, limit=limit, offset=offset)
+        request = _checked(reads.ListItems, **self._who, as_of=as_of, resource_id=resource_id, limit=limit, offset=offset)
         return await self._backend.ask(request)
 
-    async def item(self, item_id: str) -> Item:
+    async def item(self, item_id: str, *, as_of: When | None = None) -> Item:
         """Return one item, also one that has ended; raises NotFound."""
-        return await self._backend.ask(_checked(reads.GetItem, **self._who, item_id=item_id))
+        return await self._backend.ask(_checked(reads.GetItem, **self._who, as_of=as_of, item_id=item_id))
 
-    async def categories(self) -> list[Category]:
+    async def categories(self, *, as_of: When | None = None) -> list[Category]:
         """Return the live categories, largest first."""
-        return await self._backend.ask(_checked(reads.ListCategories, **self._who))
+        return await self._backend.ask(_checked(reads.ListCategories, **self._who, as_of=as_of))
 
-    async def files(self) -> list[CategoryFile]:
+    async def files(self, *, as_of: When | None = None) -> list[CategoryFile]:
         """Return the category files, by name."""
-        return await self._backend.ask(_checked(reads.ListFiles, **self._who))
+        return await self._backend.ask(_checked(reads.ListFiles, **self._who, as_of=as_of))
 
-    async def file(self, category: str) -> CategoryFile:
+    async def file(self, category: str, *, as_of: When | None = None) -> CategoryFile:
         """Return the file of a category by its id or name; raises NotFound."""
-        return await self._backend.ask(_checked(reads.GetFile, **self._who, category=category))
+        return await self._backend.ask(_checked(reads.GetFile, **self._who, as_of=as_of, category=category))
 
-    async def resources(self, *, limit: int = 100, offset: int = 0) -> list[Resource]:
+    async def resources(self, *, limit: int = 100, offset: int = 0, as_of: When | None = None) -> list[Resource]:
         """Return the resources, oldest first."""
-        return await self._backend.ask(_checked(reads.ListResources, **self._who, limit=limit, offset=offset))
+        return await self._backend.ask(_checked(reads.ListResources, **self._who, as_of=as_of, limit=limit, offset=offset))
 
-    async def resource(self, resource_id: str) -> Resource:
+    async def resource(self, resource_id: str, *, as_of: When | None = None) -> Resource:
         """Return one resource; raises NotFound."""
-        return await self._backend.ask(_checked(reads.GetResource, **self._who, resource_id=resource_id))
+        return await self._backend.ask(_checked(reads.GetResource, **self._who, as_of=as_of, resource_id=resource_id))
 
-    async def segments(self, resource_id: str) -> list[Segment]:
+    async def segments(self, resource_id: str, *, as_of: When | None = None) -> list[Segment]:
         """Return the segments of a resource, in order; raises NotFound."""
-        return await self._backend.ask(_checked(reads.ListSegments, **self._who, resource_id=resource_id))
+        return await self._backend.ask(_checked(reads.ListSegments, **self._who, as_of=as_of, resource_id=resource_id))
 
     async def content(self, resource_id: str, into: BinaryIO) -> Resource:
         """Write a resource's original bytes into a seekable binary file, streamed; raises NotFound."""
         return await self._backend.content(self.scope, resource_id, into)
 
-    async def lineage(self, identifier: str) -> Lineage:
+    async def lineage(self, identifier: str, *, as_of: When | None = None) -> Lineage:
         """Trace any id to the ids of all other layers and to the events behind them; raises NotFound."""
-        return await self._backend.ask(_checked(reads.GetLineage, **self._who, id=identifier))
+        return await self._backend.ask(_checked(reads.GetLineage, **self._who, as_of=as_of, id=identifier))
 
-    async def counts(self) -> Counts:
+    async def counts(self, *, as_of: When | None = None) -> Counts:
         """Count what this memory holds."""
-        return await self._backend.ask(_checked(reads.GetCounts, **self._who))
+        return await self._backend.ask(_checked(reads.GetCounts, **self._who, as_of=as_of))
 
     async def settle(self, *, timeout: float = 60.0) -> int:
         """Wait until nothing is waiting to be extracted, embedded or summarized; return the position."""

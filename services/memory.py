@@ -8,6 +8,7 @@ import base64
 import logging
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -86,10 +87,11 @@ class MemoryProcess:
         scope = request.scope
         if request.after_position:
             await self.projector.wait_for(request.after_position)
+        moment = None if request.as_of is None else await self._moment(request.as_of)
         answer: Any
         match request:
             case reads.Ask():
-                answer = await self._find(scope, request)
+                answer = await self._find(scope, request, moment)
             case reads.GetOutcome():
                 answer = await self._outcome(scope, request)
             case reads.GetProgress():
@@ -98,11 +100,11 @@ class MemoryProcess:
             case reads.Settle():
                 answer = await self._settle(scope, request.timeout)
             case _:
-                answer = await self.ledger.reading(self._read, scope, request)
+                answer = await self.ledger.reading(self._read, scope, request, moment)
         return cast("ReplyT", answer)
 
-    def _read(self, scope: Scope, request: Read[Any]) -> object:  # noqa: PLR0911, PLR0912 - one line per question
-        reader = Reader(self.ledger, scope)
+    def _read(self, scope: Scope, request: Read[Any], moment: int | None) -> object:  # noqa: PLR0911, PLR0912 - one line per question
+        reader = Reader(self.ledger, scope, moment)
         match request:
             case reads.ListItems():
                 return reader.items(resource_id=request.resource_id, limit=request.limit, after=request.offset)
@@ -121,7 +123,7 @@ class MemoryProcess:
             case reads.ListSegments():
                 return reader.segments(resource_id=reader.resource(request.resource_id).id)
             case reads.GetLineage():
-                return trace(self.ledger, scope, request.id)
+                return trace(self.ledger, scope, request.id, as_of=moment)
             case reads.GetCounts():
                 return reader.counts()
             case reads.ListParked():
@@ -133,7 +135,7 @@ class MemoryProcess:
                 return reads.Known(categories=tuple(reader.category_names()), served=tuple(reader.served_items()))
         raise InvalidInput(f"memory cannot answer {type(request).__name__}")
 
-    async def _find(self, scope: Scope, request: reads.Ask) -> reads.Found:
+    async def _find(self, scope: Scope, request: reads.Ask, past: int | None) -> reads.Found:
         if request.method == "llm":
             raise ModelRequired(
                 "method='llm' reads memory with a language model, and none is configured: "
@@ -143,14 +145,15 @@ class MemoryProcess:
             raise InvalidInput("the query is empty: ask something")
         started = time.perf_counter()
         history = request.conversation_history
-        people = await self.ledger.reading(Reader(self.ledger, scope).speakers) if history else []
+        moment = self.projector.position if past is None else past
+        people = await self.ledger.reading(Reader(self.ledger, scope, moment).speakers) if history else []
         rewritten = rewrite(request.query, history, people)
         if not rewritten.needs_retrieval:
             return reads.Found(
                 needs_retrieval=False,
                 rewritten_query=rewritten.query,
                 next_step_query=None,
-                recalled=Recalled(as_of=self.projector.position),
+                recalled=Recalled(as_of=moment),
                 context="",
                 usage=Usage(seconds=round(time.perf_counter() - started, 6)),
             )
@@ -159,7 +162,8 @@ class MemoryProcess:
             rewritten.query,
             space_name(self._embedder.space),
             vector,
-            as_of=self.projector.position,
+            as_of=moment,
+            past=past is not None,
             top_k=request.top_k,
             exhaustive=request.exhaustive,
         )
@@ -175,6 +179,22 @@ class MemoryProcess:
             vector=base64.b64encode(np.asarray(vector, dtype="<f2").tobytes()).decode(),
             usage=Usage(seconds=round(time.perf_counter() - started, 6)),
         )
+
+    async def _moment(self, as_of: int | datetime) -> int:
+        """Return the position of a past moment; raise InvalidInput for one that has not come, or that nothing precedes."""
+        end = (await self._log.state()).last_position
+        if isinstance(as_of, int):
+            if as_of > end:
+                raise InvalidInput(f"as_of {as_of} is in the future: the log ends at position {end}")
+            await self.projector.wait_for(as_of)
+            return as_of
+        if as_of > datetime.now(UTC):
+            raise InvalidInput(f"as_of {as_of.isoformat()} is in the future")
+        await self.projector.wait_for(end)
+        position = await self.ledger.reading(self.ledger.position_at, as_of)
+        if position is None:
+            raise InvalidInput(f"as_of {as_of.isoformat()} is before the first event of the log")
+        return position
 
     async def _outcome(self, scope: Scope, request: reads.GetOutcome) -> reads.Outcome:
         if request.wait:

@@ -5,7 +5,7 @@ The same request is answered in process, over NATS and over HTTP, so the three c
 
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from memstream.events.payloads import Frozen, Method, Usage
 from memstream.events.subjects import Scope
@@ -27,12 +27,18 @@ from memstream.projections.models import (
 
 ReplyT = TypeVar("ReplyT")
 MAX_TOP_K = 100
+# A position is tried first: "12" is the twelfth event, not a second of 1970.
+AsOf = Annotated[
+    Annotated[int, Field(ge=1, le=2**62)] | AwareDatetime,
+    Field(union_mode="left_to_right", description="a log position, or a time with its zone"),
+]
 
 
 class Read(BaseModel, Generic[ReplyT]):
     """A question about one user's memory; ``tenant`` and ``user`` are the wall that it cannot look over.
 
-    ``after_position`` waits until everything up to that log position can be read.
+    ``after_position`` waits until everything up to that log position can be read. ``as_of`` asks for the answer of
+    a past moment: a log position, or a time (what had been recorded by then).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +48,7 @@ class Read(BaseModel, Generic[ReplyT]):
     tenant: Annotated[str, Field(min_length=1)] = "default"
     user: Annotated[str, Field(min_length=1)]
     after_position: Annotated[int, Field(ge=0, le=2**62)] = 0
+    as_of: AsOf | None = None
 
     @property
     def scope(self) -> Scope:

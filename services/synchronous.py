@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 from memstream.events.errors import Unavailable
 from memstream.projections.models import Category, CategoryFile, Counts, Item, Lineage, Resource, Segment
 
-from .asynchronous import AsyncMemory, AsyncUser, HistoryLike
+from .asynchronous import AsyncMemory, AsyncUser, HistoryLike, When
 from .inputs import Content
 from .reads import Retrieved
 from .results import EventView, FeedbackReceipt, Memorized, Status
@@ -143,6 +143,7 @@ class User:
         top_k: int = 10,
         max_tokens: int = 2_000,
         exhaustive: bool = False,
+        as_of: When | None = None,
         session: str | None = None,
         agent: str | None = None,
     ) -> Retrieved:
@@ -155,6 +156,7 @@ class User:
                 top_k=top_k,
                 max_tokens=max_tokens,
                 exhaustive=exhaustive,
+                as_of=as_of,
                 session=session,
                 agent=agent,
             )
@@ -174,49 +176,49 @@ class User:
             self._user.feedback(retrieval_id, used=used, helpful=helpful, wrong=wrong, missing=missing)
         )
 
-    def items(self, *, resource_id: str | None = None, limit: int = 100, offset: int = 0) -> list[Item]:
+    def items(self, *, resource_id: str | None = None, limit: int = 100, offset: int = 0, as_of: When | None = None) -> list[Item]:
         """See ``AsyncUser.items``."""
-        return self._loop.run(self._user.items(resource_id=resource_id, limit=limit, offset=offset))
+        return self._loop.run(self._user.items(resource_id=resource_id, limit=limit, offset=offset, as_of=as_of))
 
-    def item(self, item_id: str) -> Item:
+    def item(self, item_id: str, *, as_of: When | None = None) -> Item:
         """See ``AsyncUser.item``."""
-        return self._loop.run(self._user.item(item_id))
+        return self._loop.run(self._user.item(item_id, as_of=as_of))
 
-    def categories(self) -> list[Category]:
+    def categories(self, *, as_of: When | None = None) -> list[Category]:
         """See ``AsyncUser.categories``."""
-        return self._loop.run(self._user.categories())
+        return self._loop.run(self._user.categories(as_of=as_of))
 
-    def files(self) -> list[CategoryFile]:
+    def files(self, *, as_of: When | None = None) -> list[CategoryFile]:
         """See ``AsyncUser.files``."""
-        return self._loop.run(self._user.files())
+        return self._loop.run(self._user.files(as_of=as_of))
 
-    def file(self, category: str) -> CategoryFile:
+    def file(self, category: str, *, as_of: When | None = None) -> CategoryFile:
         """See ``AsyncUser.file``."""
-        return self._loop.run(self._user.file(category))
+        return self._loop.run(self._user.file(category, as_of=as_of))
 
-    def resources(self, *, limit: int = 100, offset: int = 0) -> list[Resource]:
+    def resources(self, *, limit: int = 100, offset: int = 0, as_of: When | None = None) -> list[Resource]:
         """See ``AsyncUser.resources``."""
-        return self._loop.run(self._user.resources(limit=limit, offset=offset))
+        return self._loop.run(self._user.resources(limit=limit, offset=offset, as_of=as_of))
 
-    def resource(self, resource_id: str) -> Resource:
+    def resource(self, resource_id: str, *, as_of: When | None = None) -> Resource:
         """See ``AsyncUser.resource``."""
-        return self._loop.run(self._user.resource(resource_id))
+        return self._loop.run(self._user.resource(resource_id, as_of=as_of))
 
-    def segments(self, resource_id: str) -> list[Segment]:
+    def segments(self, resource_id: str, *, as_of: When | None = None) -> list[Segment]:
         """See ``AsyncUser.segments``."""
-        return self._loop.run(self._user.segments(resource_id))
+        return self._loop.run(self._user.segments(resource_id, as_of=as_of))
 
     def content(self, resource_id: str, into: BinaryIO) -> Resource:
         """See ``AsyncUser.content``."""
         return self._loop.run(self._user.content(resource_id, into))
 
-    def lineage(self, identifier: str) -> Lineage:
+    def lineage(self, identifier: str, *, as_of: When | None = None) -> Lineage:
         """See ``AsyncUser.lineage``."""
-        return self._loop.run(self._user.lineage(identifier))
+        return self._loop.run(self._user.lineage(identifier, as_of=as_of))
 
-    def counts(self) -> Counts:
+    def counts(self, *, as_of: When | None = None) -> Counts:
         """See ``AsyncUser.counts``."""
-        return self._loop.run(self._user.counts())
+        return self._loop.run(self._user.counts(as_of=as_of))
 
     def settle(self, *, timeout: float = 60.0) -> int:
         """See ``AsyncUser.settle``."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +43,10 @@ DataOption = Annotated[
 UrlOption = Annotated[
     str | None,
     typer.Option("--url", help="A memstream service to use instead of a data directory.", envvar="MEMSTREAM_URL"),
+]
+AsOfOption = Annotated[
+    str | None,
+    typer.Option("--as-of", help="Answer as of a past moment: a log position, or a time such as 2026-11-01T12:00Z."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
@@ -110,6 +115,17 @@ def _say(error: e.MemstreamError, as_json: bool) -> None:
         sys.stderr.write(json.dumps({"error": Fault.of(error).model_dump()}, ensure_ascii=False) + "\n")
     else:
         err.print(f"[bold red]error:[/] {_escaped(str(error))}")
+
+
+def moment(text: str | None) -> int | datetime | None:
+    """Read ``--as-of``: a log position, or an ISO time (without a zone: UTC); raise InvalidInput."""
+    if text is None or text.isdecimal():
+        return None if text is None else int(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidInput(f"{text!r} is neither a log position nor a time such as 2026-11-01T12:00Z") from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def to_json(value: Any) -> str:

@@ -16,6 +16,7 @@ from memstream.events.reading import Stored
 from memstream.events.subjects import Scope
 from memstream.events.types import Event
 from memstream.projections.batch import changes_of, decode_batch
+from memstream.projections.digest import Digest, digest_of
 from memstream.projections.index import Index
 from memstream.projections.ledger import Ledger
 from memstream.projections.schema import TABLES
@@ -198,3 +199,14 @@ async def dump(ledger: Ledger, index: Index) -> dict[str, Any]:
         rows = (await table.query().to_arrow()).to_pylist()
         tables[f"index/{name}"] = sorted(json.dumps(row, default=str) for row in rows)
     return tables
+
+
+async def digest(history: list[Stored], cuts: list[int], directory: Path, *, as_of: int | None = None) -> Digest:
+    """Project a history and return the digest of what it made."""
+    await project(history, cuts, directory)
+    ledger, index = Ledger.open(directory / "ledger.duckdb"), await Index.open(directory / "index")
+    try:
+        return await digest_of(ledger, index, as_of=as_of)
+    finally:
+        index.close()
+        ledger.close()

@@ -330,3 +330,29 @@ class UserErasedData(Frozen):
 
     up_to: Natural
     reason: str
+
+
+class HistoryErasedData(Frozen):
+    """A tombstone: one item or resource was erased from this user's history, together with ``positions``.
+
+    Their messages are gone from the log; where something of an event had to stay, ``event.redacted`` holds it.
+    """
+
+    layer: Literal["item", "resource"]
+    target: Identifier
+    positions: tuple[Natural, ...]
+    reason: str
+
+
+class EventRedactedData(Frozen):
+    """What is left of the event at ``position`` after an erasure: its JSON, read in its place from now on."""
+
+    position: Natural
+    event: str
+
+
+class EventDroppedData(Frozen):
+    """An operator gave up on the event at ``position``, which could not be applied: rebuilds leave it out."""
+
+    position: Natural
+    reason: str

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 _AGAIN_SECONDS = 0.2
+T = TypeVar("T")
 
 
 async def end(*tasks: "asyncio.Task[Any] | None") -> None:
@@ -25,3 +26,13 @@ async def all_ended(*works: Coroutine[Any, Any, None]) -> None:
     for failure in await asyncio.gather(*works, return_exceptions=True):
         if failure is not None:
             raise failure
+
+
+async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Await work that must not be torn: a cancellation waits for its end before it goes on."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise

@@ -171,6 +171,18 @@ class UserErased(Envelope[payloads.UserErasedData, Literal["user.erased"], Liter
     """See ``payloads.UserErasedData``."""
 
 
+class HistoryErased(Envelope[payloads.HistoryErasedData, Literal["history.erased"], Literal[1]]):
+    """See ``payloads.HistoryErasedData``."""
+
+
+class EventRedacted(Envelope[payloads.EventRedactedData, Literal["event.redacted"], Literal[1]]):
+    """See ``payloads.EventRedactedData``."""
+
+
+class EventDropped(Envelope[payloads.EventDroppedData, Literal["event.dropped"], Literal[1]]):
+    """See ``payloads.EventDroppedData``."""
+
+
 Event = (
     ResourceIngested
     | ResourceDescribed
@@ -191,6 +203,9 @@ Event = (
     | RetrievalServed
     | FeedbackGiven
     | UserErased
+    | HistoryErased
+    | EventRedacted
+    | EventDropped
 )
 EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 EVENT_TYPES: tuple[str, ...] = tuple(type_name(kind) for kind in get_args(Event))

@@ -1,6 +1,6 @@
 """Turns a run of stored messages into one set of changes; bad ones are parked, or stop a strict rebuild."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from memstream.events.errors import InvalidEvent, MemstreamError
@@ -27,6 +27,7 @@ class Batch:
     events: list[Event] = field(default_factory=list)
     broken: list[tuple[Stored, str]] = field(default_factory=list)
     subjects: dict[int, Stored] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
 
 
 def decode_batch(messages: Sequence[Stored], *, strict: bool = False) -> Batch:
@@ -43,12 +44,22 @@ def decode_batch(messages: Sequence[Stored], *, strict: bool = False) -> Batch:
     return batch
 
 
-def changes_of(ledger: Ledger, batch: Batch, *, strict: bool = False) -> Changes:
-    """Load the working set and apply the batch in order; blocking, for the writer's thread."""
+def changes_of(
+    ledger: Ledger, batch: Batch, *, strict: bool = False, retried: Mapping[int, int] | None = None
+) -> Changes:
+    """Load the working set and apply the batch in order; blocking, for the writer's thread.
+
+    ``retried`` are the attempts so far of parked positions that are tried again.
+    """
     state = load_state(ledger, references(batch.events))
+    batch.attempts = dict(retried or {})
+    # What is tried again does not wait for itself, nor for what is tried before it.
+    for waited in (state.parked, state.parked_events):
+        for key in [key for key, position in waited.items() if position in batch.attempts]:
+            del waited[key]
     changes = Changes()
     for stored, reason in batch.broken:
-        _park(changes, stored, stored.subject.split(".", 3)[-1], "", reason, None)
+        _park(changes, batch, stored, stored.subject.split(".", 3)[-1], reason=reason)
     for event in batch.events:
         _apply_or_park(state, event, batch, changes, strict=strict)
     return changes
@@ -57,8 +68,10 @@ def changes_of(ledger: Ledger, batch: Batch, *, strict: bool = False) -> Changes
 def _apply_or_park(state: State, event: Event, batch: Batch, changes: Changes, *, strict: bool) -> None:
     scope, key = event.scope.key, ordering_key(event)
     stored = batch.subjects[event.position]
-    if (first := state.parked.get((scope, key))) is not None and not strict:
-        _park(changes, stored, event.type, key, f"waits for position {first}, parked before it", first)
+    if (first := _waits_for(state, event, key)) is not None and not strict:
+        reason = f"waits for position {first}, parked before it"
+        state.parked_events[scope, event.id] = event.position
+        _park(changes, batch, stored, event.type, event.id, key=key, reason=reason, waits_for=first)
         return
     try:
         changes.extend(apply(state, event))
@@ -69,7 +82,16 @@ def _apply_or_park(state: State, event: Event, batch: Batch, changes: Changes, *
         blocking = key if _blocks_followers(event) else ""
         if blocking:
             state.parked[scope, key] = event.position
-        _park(changes, stored, event.type, blocking, str(error), None)
+        state.parked_events[scope, event.id] = event.position
+        _park(changes, batch, stored, event.type, event.id, key=blocking, reason=str(error))
+
+
+def _waits_for(state: State, event: Event, key: str) -> int | None:
+    """Return the parked position that an event waits for: its key's first, or for vectors that of their cause."""
+    scope = event.scope.key
+    if event.type == "vectors.embedded" and event.causation:
+        return state.parked_events.get((scope, event.causation))
+    return state.parked.get((scope, key))
 
 
 def _blocks_followers(event: Event) -> bool:
@@ -77,5 +99,18 @@ def _blocks_followers(event: Event) -> bool:
     return event.type not in {"feedback.given", "vectors.embedded", "extraction.failed"}
 
 
-def _park(changes: Changes, stored: Stored, kind: str, key: str, reason: str, waits_for: int | None) -> None:
-    changes.add("parked", stored.position, stored.owner, kind, key, reason, waits_for, stored.recorded)
+def _park(
+    changes: Changes,
+    batch: Batch,
+    stored: Stored,
+    kind: str,
+    event_id: str = "",
+    *,
+    reason: str,
+    key: str = "",
+    waits_for: int | None = None,
+) -> None:
+    attempts = batch.attempts.get(stored.position, 0) + 1
+    changes.add(
+        "parked", stored.position, stored.owner, kind, key, reason, waits_for, stored.recorded, attempts, event_id
+    )

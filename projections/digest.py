@@ -14,32 +14,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from memstream.events.payloads import Frozen
-
 from .index import Index
 from .ledger import Ledger
+from .models import Digest, TableDigest
 from .schema import TABLES, Table
 
 # Bookkeeping of this projection alone: a strict rebuild has none of it.
 _LEFT_OUT = {"parked"}
 _HASH_BYTES = 16
 _HASHES = np.dtype(f"V{_HASH_BYTES}")
-
-
-class TableDigest(Frozen):
-    """One table's part: how many rows it has, and the hash of what they say."""
-
-    name: str
-    rows: int
-    digest: str
-
-
-class Digest(Frozen):
-    """The digest of a memory as of ``position``; two memories with the same digest say the same."""
-
-    digest: str
-    position: int
-    tables: tuple[TableDigest, ...]
 
 
 class _Row(NamedTuple):
@@ -104,7 +87,11 @@ def _query(table: Table, scope: str | None, moment: int) -> tuple[str, list[str 
     later = f"ended IS NOT NULL AND ended > {moment}"
     ends = {"ended", "end_reason", "successor"} if "ended" in names else set[str]()
     shown = {
-        name: f"hex({name})" if kind == "BLOB" else f"CASE WHEN {later} THEN NULL ELSE {name} END" if name in ends else name
+        name: f"hex({name})"
+        if kind == "BLOB"
+        else f"CASE WHEN {later} THEN NULL ELSE {name} END"
+        if name in ends
+        else name
         for name, kind in table.columns
     }
     packed = ", ".join(f'"{name}" := {value}' for name, value in shown.items())

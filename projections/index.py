@@ -94,6 +94,13 @@ class Index:
         for table in self._tables.values():
             await table.delete(f"position > {position}")
 
+    async def remove(self, positions: Sequence[int]) -> None:
+        """Remove the rows that some positions made."""
+        self._sizes.clear()
+        listed = ", ".join(str(position) for position in positions)
+        for table in self._tables.values():
+            await table.delete(f"position IN ({listed})")
+
     async def optimize(self, *, force: bool = False) -> bool:
         """Merge fragments and bring the indexes up to date where enough was written; tells whether it did."""
         due = [name for name, writes in self._writes.items() if writes >= _OPTIMIZE_EVERY or (force and writes)]

@@ -142,6 +142,20 @@ class Ledger:
         self._end(self._writer, changes.endings)
         self._put_meta(self._writer, {"position": str(position), **(meta or {})})
 
+    def amend(self, changes: Changes, unparked: Sequence[int]) -> None:
+        """Write changes of parked events behind the present position, and take these off the parking table."""
+        writer = self._writer
+        writer.execute("BEGIN")
+        try:
+            writer.execute("DELETE FROM parked WHERE list_contains(?::BIGINT[], position)", [list(unparked)])
+            for table, rows in changes.rows.items():
+                self._insert(writer, table, rows)
+            self._end(writer, changes.endings)
+            writer.execute("COMMIT")
+        except BaseException:
+            self.rollback()
+            raise
+
     def publish(self, position: int) -> None:
         """Commit what was staged up to ``position``."""
         self._writer.execute("COMMIT")
@@ -179,7 +193,7 @@ class Ledger:
     def close(self) -> None:
         """Let the queries in work finish, write the ledger out and close it."""
         for pool in (self._reading, self._writing):
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown()
         with contextlib.suppress(duckdb.Error):
             self._connection.execute("CHECKPOINT")
         self._connection.close()

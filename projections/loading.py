@@ -93,8 +93,12 @@ def _load_vectors(cursor: duckdb.DuckDBPyConnection, wanted: References, state: 
 
 
 def _load_parked(cursor: duckdb.DuckDBPyConnection, state: State) -> None:
-    rows = cursor.execute("SELECT scope, event_key, min(position) FROM parked GROUP BY ALL").fetchall()
-    state.parked = {(scope, key): position for scope, key, position in rows if key}
+    rows = cursor.execute(
+        "SELECT scope, event_key, min(position) FROM parked WHERE event_key <> '' GROUP BY ALL"
+    ).fetchall()
+    state.parked = {(scope, key): position for scope, key, position in rows}
+    rows = cursor.execute("SELECT scope, event_id, position FROM parked WHERE event_id <> ''").fetchall()
+    state.parked_events = {(scope, event_id): position for scope, event_id, position in rows}
 
 
 def _join(

@@ -201,14 +201,21 @@ class Recalled(Frozen):
 
 
 class ParkedEvent(Frozen):
-    """An event that could not be applied, and why; ``waits_for`` names the position that it waits behind."""
+    """An event that could not be applied, and why; ``waits_for`` names the position that it waits behind.
+
+    ``waiting`` are the later events of the same key that wait behind this one.
+    """
 
     position: int
+    tenant: str = ""
+    user: str = ""
     type: str
     key: str
     reason: str
     waits_for: int | None
     recorded: datetime
+    attempts: int = 1
+    waiting: tuple[int, ...] = ()
 
 
 class Counts(Frozen):
@@ -222,3 +229,29 @@ class Counts(Frozen):
     feedback: int
     parked: int
     position: int
+
+
+class TableDigest(Frozen):
+    """One table's part: how many rows it has, and the hash of what they say."""
+
+    name: str
+    rows: int
+    digest: str
+
+
+class Digest(Frozen):
+    """The digest of a memory as of ``position``; two memories with the same digest say the same."""
+
+    digest: str
+    position: int
+    tables: tuple[TableDigest, ...]
+
+
+class Generation(Frozen):
+    """One generation: its name, whether it is served, being built or kept, its position when last noted, its size."""
+
+    name: str
+    state: Literal["serving", "building", "kept"]
+    position: int
+    created: float
+    bytes: int

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import duckdb
 import pyarrow as pa
@@ -16,12 +16,14 @@ import pyarrow as pa
 from memstream.events.errors import LogIntegrityError, LogUnavailable, Unavailable
 from memstream.events.log import EventLog
 from memstream.events.reading import Stored
-from memstream.events.tasks import all_ended, end
+from memstream.events.tasks import all_ended, end, uninterrupted
+from memstream.events.types import EventDropped
 
 from .batch import Batch, changes_of, decode_batch
 from .changes import Changes
 from .index import Index
 from .ledger import Ledger
+from .parking import attempts_of
 
 logger = logging.getLogger("memstream.projections")
 
@@ -61,6 +63,8 @@ class Projector:
         self._listeners: list[Listener] = []
         self._task: asyncio.Task[None] | None = None
         self._writing: asyncio.Future[None] | None = None
+        # One writer at a time: the batch in work, or parked events that are tried again.
+        self._lock = asyncio.Lock()
         self._optimizing: asyncio.Future[bool] | None = None
         self.failure: str | None = None
 
@@ -92,6 +96,19 @@ class Projector:
                 await asyncio.gather(work, return_exceptions=True)
         for _, waiter in self._waiters:
             waiter.cancel()
+
+    def hand_over(self, other: "Projector") -> None:
+        """Let those who wait for a position wait for the other projector's."""
+        waiting, self._waiters = self._waiters, []
+        for wanted, waiter in waiting:
+            other.take_over(wanted, waiter)
+
+    def take_over(self, wanted: int, waiter: "asyncio.Future[None]") -> None:
+        """Wake a waiter of another projector once this one has reached its position."""
+        if self._position < wanted:
+            self._waiters.append((wanted, waiter))
+        elif not waiter.done():
+            waiter.set_result(None)
 
     async def wait_for(self, position: int, *, timeout: float = 30.0) -> None:
         """Return once everything up to ``position`` can be read; raise Unavailable after ``timeout`` seconds."""
@@ -169,8 +186,13 @@ class Projector:
         fresh = [stored for stored in messages if stored.position > self._position]
         if not fresh:
             return
+        batch = decode_batch(fresh)
         try:
-            await self._commit(fresh, decode_batch(fresh))
+            async with self._lock:
+                await self._commit(fresh, batch)
+                for event in batch.events:
+                    if isinstance(event, EventDropped):
+                        await self._release(event.data.position)
         except _BAD_DATA as error:
             await self._index.cut(self._position)
             await self._isolate(fresh, error)
@@ -189,6 +211,42 @@ class Projector:
             return
         reason = f"the stores cannot take it: {type(error).__name__}: {error}"[:1_000]
         await self._commit(messages, Batch(messages[0].position, broken=[(messages[0], reason)]))
+
+    async def retry(self, positions: Sequence[int]) -> frozenset[int]:
+        """Try parked events again, and those that wait behind them; return the positions that are parked no more."""
+        async with self._lock:
+            attempts = await self._ledger.writing(attempts_of, self._ledger, list(positions))
+            return await uninterrupted(self._amend(attempts, frozenset()))
+
+    async def _release(self, position: int) -> None:
+        """Take an event that was given up off the parking table, and try again what waited behind it."""
+        attempts = await self._ledger.writing(attempts_of, self._ledger, [position])
+        if attempts:
+            await self._amend(attempts, frozenset({position}))
+
+    async def idle(self) -> None:
+        """Return once the batch in work, with all that follows from it, is written."""
+        async with self._lock:
+            return
+
+    async def _amend(self, attempts: dict[int, int], given_up: frozenset[int]) -> frozenset[int]:
+        messages = [await self._stored(position) for position in sorted(attempts) if position not in given_up]
+        found = [stored for stored in messages if stored is not None]
+        changes = Changes()
+        if found:
+            decoded = decode_batch(found)
+            changes = await self._ledger.writing(changes_of, self._ledger, decoded, retried=attempts)
+            await self._index.remove([stored.position for stored in found])
+            await self._index.write(changes.texts, changes.vectors)
+        await self._ledger.writing(self._ledger.amend, changes, sorted(attempts))
+        self._committed(self._position, changes)
+        parked = {cast("int", row[0]) for row in changes.rows.get("parked", ())}
+        return frozenset(position for position in attempts if position not in parked)
+
+    async def _stored(self, position: int) -> Stored | None:
+        async for stored in self._log.read_stored(after=position - 1, until=position):
+            return stored
+        return None
 
     def _committed(self, position: int, changes: Changes) -> None:
         self._position = position

@@ -25,6 +25,7 @@ from .models import (
     SourceRef,
     Statement,
 )
+from .parking import parked_events
 from .progress import Progress, progress_of
 
 Parameters = list[Any]
@@ -287,15 +288,7 @@ class Reader:
 
     def parked(self) -> list[ParkedEvent]:
         """Return this user's parked events."""
-        rows = self._rows(
-            "SELECT position, type, event_key, reason, waits_for, recorded FROM parked "
-            "WHERE scope = ? AND position <= ? ORDER BY position",
-            [self._scope, self.as_of],
-        )
-        return [
-            ParkedEvent(position=row[0], type=row[1], key=row[2], reason=row[3], waits_for=row[4], recorded=row[5])
-            for row in rows
-        ]
+        return parked_events(self._ledger, self._scope, as_of=self.as_of)
 
     def served(self, retrieval_id: str) -> set[str] | None:
         """Return the ids that a retrieval returned; None when it was never served to this user."""

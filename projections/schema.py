@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 # Raise it whenever a table changes: a ledger of another version is set aside and rebuilt from the log.
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _TYPES: Final[dict[str, pa.DataType]] = {
     "VARCHAR": pa.string(),
@@ -135,7 +135,7 @@ _ALL = [
     _table(
         "parked",
         "position BIGINT, scope VARCHAR, type VARCHAR, event_key VARCHAR, reason VARCHAR, waits_for BIGINT, "
-        "recorded TIMESTAMPTZ",
+        "recorded TIMESTAMPTZ, attempts BIGINT, event_id VARCHAR",
     ),
 ]
 TABLES: Final[dict[str, Table]] = {table.name: table for table in _ALL}

@@ -64,6 +64,8 @@ class State:
     vectors: set[tuple[str, str, str, str]] = field(default_factory=set)
     # Ordering keys that wait behind a parked event, with its position.
     parked: dict[Key, int] = field(default_factory=dict)
+    # Parked events by scope and id: what they caused waits behind them.
+    parked_events: dict[Key, int] = field(default_factory=dict)
 
 
 def references(events: Iterable[Event]) -> References:

@@ -44,8 +44,20 @@ def apply_structure(state: State, event: Event, changes: Changes) -> None:
             )
         case t.EvolutionReverted():
             _reverted(state, event, changes)
+        case _:
+            _told_about_the_log(event, changes)
+
+
+def _told_about_the_log(event: Event, changes: Changes) -> None:
+    """Note an erasure; redactions and drops tell a reader of the log what to read, and change nothing by themselves."""
+    scope = event.scope.key
+    match event:
         case t.UserErased():
             changes.add("erasures", scope, event.data.up_to, event.data.reason, event.position)
+        case t.HistoryErased():
+            changes.add("erasures", scope, event.position, event.data.reason, event.position)
+        case t.EventRedacted() | t.EventDropped():
+            pass
         case _:
             raise Refused(f"no projection knows events of type {event.type!r}")
 

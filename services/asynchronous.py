@@ -19,6 +19,7 @@ from memstream.projections.models import Category, CategoryFile, Counts, Item, L
 from . import reads
 from .backend import Backend
 from .inputs import Content, opened
+from .operations import Operation, ResultT, Told
 from .reads import Retrieved, Turn
 from .results import EventView, FeedbackReceipt, Memorized, Status
 
@@ -71,6 +72,10 @@ class AsyncMemory:
     def user(self, user: str, *, tenant: str | None = None) -> "AsyncUser":
         """Return one user's memory; raises InvalidScope for an id that can name nobody."""
         return AsyncUser(self._backend, Scope.of(tenant or self._tenant, user))
+
+    async def operate(self, operation: Operation[ResultT], told: Told = lambda _: None) -> ResultT:
+        """Carry an operation of ``memstream.services.operations`` out; ``told`` is called with its progress."""
+        return await self._backend.operate(operation, told)
 
     async def close(self) -> None:
         """Finish what is in work and stop."""
@@ -177,9 +182,13 @@ class AsyncUser:
         )
         return await self._backend.feedback(self.scope, given)
 
-    async def items(self, *, resource_id: str | None = None, limit: int = 100, offset: int = 0, as_of: When | None = None) -> list[Item]:
+    async def items(
+        self, *, resource_id: str | None = None, limit: int = 100, offset: int = 0, as_of: When | None = None
+    ) -> list[Item]:
         """Return live items, oldest first."""
-        request = _checked(reads.ListItems, **self._who, as_of=as_of, resource_id=resource_id, limit=limit, offset=offset)
+        request = _checked(
+            reads.ListItems, **self._who, as_of=as_of, resource_id=resource_id, limit=limit, offset=offset
+        )
         return await self._backend.ask(request)
 
     async def item(self, item_id: str, *, as_of: When | None = None) -> Item:
@@ -200,7 +209,9 @@ class AsyncUser:
 
     async def resources(self, *, limit: int = 100, offset: int = 0, as_of: When | None = None) -> list[Resource]:
         """Return the resources, oldest first."""
-        return await self._backend.ask(_checked(reads.ListResources, **self._who, as_of=as_of, limit=limit, offset=offset))
+        return await self._backend.ask(
+            _checked(reads.ListResources, **self._who, as_of=as_of, limit=limit, offset=offset)
+        )
 
     async def resource(self, resource_id: str, *, as_of: When | None = None) -> Resource:
         """Return one resource; raises NotFound."""

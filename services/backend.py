@@ -8,6 +8,7 @@ from memstream.events.publisher import Labels
 from memstream.events.subjects import Scope
 from memstream.projections.models import Resource
 
+from .operations import Operation, ResultT, Told
 from .reads import Ask, Read, ReplyT, Retrieved
 from .results import EventView, FeedbackReceipt, Input, Memorized, Status
 
@@ -17,6 +18,10 @@ class Backend(Protocol):
 
     async def ask(self, request: Read[ReplyT]) -> ReplyT:
         """Answer a question about memory."""
+        ...
+
+    async def operate(self, operation: Operation[ResultT], told: Told) -> ResultT:
+        """Carry an operation out, telling how far it is."""
         ...
 
     async def memorize(

@@ -23,9 +23,11 @@ from .extraction import ResourceExtraction
 from .local.embedder import WordLlamaEmbedder
 from .local.extractor import RuleExtractor
 from .memory import MemoryProcess
+from .operating import Operations
+from .operations import Operator
 from .protocols import Embedder, Extractor
 from .reads import Port
-from .rpc import RemotePort, serve
+from .rpc import RemotePort, serve, serve_operations
 from .settings import Settings
 from .workers import WorkerPool
 
@@ -69,14 +71,18 @@ async def run(
         stack.push_async_callback(disconnect, nc)
         log = await EventLog.open(nc, replicas=settings.replicas)
         memory: MemoryProcess | None = None
-        port: Port = RemotePort(nc)
+        remote = RemotePort(nc)
+        port: Port = remote
+        operator: Operator = remote
         if "memory" in chosen:
             memory = port = await MemoryProcess.open(log, settings.data_dir / "projection", vectors)
             stack.push_async_callback(memory.close)
+            operator = Operations(log, memory)
         broker = _broker(url)
         pool = WorkerPool(broker)
         if memory is not None:
             serve(broker, memory)
+            serve_operations(broker, nc, operator)
         if "extraction" in chosen:
             work = ResourceExtraction(log, port, extractor or RuleExtractor(vectors))
             pool.add_extraction(work, settings.extraction_concurrency)
@@ -86,7 +92,7 @@ async def run(
         await broker.start()
         stack.push_async_callback(_stop, broker)
         stack.push_async_callback(pool.stop)
-        engine = Engine(log, port, settings)
+        engine = Engine(log, port, operator, settings)
         yield Service(settings, url, log, engine, chosen, memory, broker)
 
 

@@ -20,6 +20,7 @@ from memstream.events.types import EVENT_TYPES, Event, FeedbackGiven, RetrievalS
 from memstream.projections.models import Item, Resource
 
 from . import reads
+from .operations import Operation, Operator, ResultT, Told
 from .reads import Ask, Found, Port, Read, ReplyT, Retrieved
 from .results import EventView, FeedbackReceipt, Input, Memorized, Status
 from .settings import Settings
@@ -32,14 +33,19 @@ _MAX_FEEDBACK_TEXT = 4_000
 class Engine:
     """Commands and questions of one service."""
 
-    def __init__(self, log: EventLog, port: Port, settings: Settings) -> None:
+    def __init__(self, log: EventLog, port: Port, operator: Operator, settings: Settings) -> None:
         self.log = log
         self._port = port
+        self._operator = operator
         self._settings = settings
 
     async def ask(self, request: Read[ReplyT]) -> ReplyT:
         """Answer a question about memory."""
         return await self._port.ask(request)
+
+    async def operate(self, operation: Operation[ResultT], told: Told) -> ResultT:
+        """Carry an operation out; see ``operations``."""
+        return await self._operator.operate(operation, told)
 
     async def memorize(
         self, scope: Scope, content: BinaryIO, given: Input, *, wait: bool = True, timeout: float = 60.0

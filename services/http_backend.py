@@ -15,8 +15,10 @@ from memstream.events.subjects import Scope
 from memstream.projections.models import Resource
 
 from .faults import Fault
+from .operations import Operation, ResultT, Told
 from .reads import Ask, GetOutcome, GetResource, Read, ReplyT, Retrieved, Settle
 from .results import EventView, FeedbackReceipt, Input, Memorized, Status
+from .streaming import outcome
 
 # The gateway answers waiting questions later than this client would give up by default.
 _GRACE_SECONDS = 10.0
@@ -48,6 +50,19 @@ class HttpBackend:
             values = request.model_dump(mode="json", exclude_none=True)
             reply = await self._request("GET", _fill(kind.path, values), params=values)
         return cast("ReplyT", kind.reply.validate_json(reply.content))
+
+    async def operate(self, operation: Operation[ResultT], told: Told) -> ResultT:
+        """Have the service carry an operation out; going away cancels it there."""
+        path, body = f"/v1/operations/{type(operation).__name__}", operation.model_dump(mode="json")
+        patience = httpx.Timeout(60.0, connect=5.0)
+        try:
+            async with self._client.stream("POST", path, json=body, timeout=patience) as reply:
+                if reply.is_error:
+                    await reply.aread()
+                    raise _error(reply)
+                return await outcome(operation, reply.aiter_lines(), told)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"the memstream service at {self._url!r} went away: {error!r}; repeat it") from error
 
     async def memorize(
         self, scope: Scope, content: BinaryIO, given: Input, *, wait: bool = True, timeout: float = 60.0

@@ -5,14 +5,12 @@ A read replica is one more of these: it builds its own DuckDB and LanceDB from t
 
 import asyncio
 import base64
-import logging
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, cast
 
-import duckdb
 import numpy as np
 
 from memstream.events.errors import InvalidInput, ModelRequired, NotFound, Unavailable
@@ -20,13 +18,14 @@ from memstream.events.log import EventLog
 from memstream.events.payloads import Usage
 from memstream.events.subjects import Scope
 from memstream.projections.apply import space_name
-from memstream.projections.index import Index
-from memstream.projections.ledger import Ledger, LedgerOutdatedError
+from memstream.projections.generations import Generations
+from memstream.projections.ledger import Ledger
 from memstream.projections.lineage import trace
+from memstream.projections.live import Projection
 from memstream.projections.models import Recalled
 from memstream.projections.projector import Commit, Projector
 from memstream.projections.reader import Reader
-from memstream.projections.recall import Question, Recall
+from memstream.projections.recall import Question
 
 from . import reads
 from .context import pack_context
@@ -35,10 +34,7 @@ from .reads import Read, ReplyT
 from .rewriting import rewrite
 from .summaries import Summarizer
 
-logger = logging.getLogger("memstream.memory")
-
-_LEDGER = "ledger.duckdb"
-_INDEX = "index.lance"
+_CATCH_UP_SECONDS = 600.0
 # Should a commit go by before its waiter is listed.
 _FALLBACK_SECONDS = 0.25
 
@@ -46,17 +42,14 @@ _FALLBACK_SECONDS = 0.25
 class MemoryProcess:
     """Owns one projection directory. Open it with ``MemoryProcess.open`` and close it with ``close``."""
 
-    def __init__(self, log: EventLog, ledger: Ledger, index: Index, embedder: Embedder) -> None:
-        self.ledger = ledger
-        self.index = index
-        self.projector = Projector(log, ledger, index)
-        self.summarizer = Summarizer(log, ledger, index, embedder.space)
+    def __init__(self, log: EventLog, generations: Generations, projection: Projection, embedder: Embedder) -> None:
+        self.generations = generations
+        self.projection = projection
+        self.summarizer = Summarizer(log, lambda: self.projection, embedder.space)
         self._log = log
         self._embedder = embedder
-        self._recall = Recall(ledger, index)
         self._ready_waiters: dict[str, list[asyncio.Event]] = {}
-        self.projector.listen(self._committed)
-        self.projector.listen(self.summarizer.committed)
+        self._retiring: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(cls, log: EventLog, directory: Path, embedder: Embedder) -> Self:
@@ -65,29 +58,66 @@ class MemoryProcess:
         A damaged or outdated projection is moved aside and rebuilt from the log. Raises LogIntegrityError when the
         log is another one, or has lost its end.
         """
-        ledger, index = await _open_stores(directory)
-        process = cls(log, ledger, index, embedder)
+        generations = Generations(directory)
+        name = await asyncio.to_thread(generations.serving)
+        projection = await Projection.open(log, generations.path(name))
+        process = cls(log, generations, projection, embedder)
         try:
-            await process.projector.start()
+            await process._follow(projection)
             await process.summarizer.start()
         except BaseException:
             await process.close()
             raise
         return process
 
+    @property
+    def ledger(self) -> Ledger:
+        """The serving generation's ledger."""
+        return self.projection.ledger
+
+    @property
+    def projector(self) -> Projector:
+        """The serving generation's projector."""
+        return self.projection.projector
+
+    async def switch(self, name: str) -> None:
+        """Serve another generation, once it has caught up; whoever is being answered gets the old one's answer."""
+        fresh = await Projection.open(self._log, self.generations.path(name))
+        try:
+            await self._follow(fresh)
+            await fresh.projector.wait_for(self.projector.position, timeout=_CATCH_UP_SECONDS)
+            await asyncio.to_thread(self.generations.switch, name)
+        except BaseException:
+            await fresh.close()
+            raise
+        old, self.projection = self.projection, fresh
+        old.projector.hand_over(fresh.projector)
+        await asyncio.to_thread(self.generations.note, old.name, old.ledger.position, complete=True)
+        retiring = asyncio.create_task(old.retire(), name=f"retire {old.name}")
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
+
     async def close(self) -> None:
         """Finish the batch in work and close the files."""
         await self.summarizer.stop()
-        await self.projector.stop()
-        self.index.close()
-        await asyncio.to_thread(self.ledger.close)
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+        name, position = self.projection.name, self.ledger.position
+        await self.projection.close()
+        with suppress(OSError):
+            # A full disk: the position in the note is for those who list generations, nothing depends on it.
+            await asyncio.to_thread(self.generations.note, name, position, complete=True)
+
+    async def _follow(self, projection: Projection) -> None:
+        projection.projector.listen(self._committed)
+        projection.projector.listen(self.summarizer.committed)
+        await projection.projector.start()
 
     async def ask(self, request: Read[ReplyT]) -> ReplyT:
         """Answer a question; see ``reads`` for them all."""
         scope = request.scope
         if request.after_position:
             await self.projector.wait_for(request.after_position)
-        moment = None if request.as_of is None else await self._moment(request.as_of)
+        moment = None if request.as_of is None else await self.moment(request.as_of)
         answer: Any
         match request:
             case reads.Ask():
@@ -95,45 +125,14 @@ class MemoryProcess:
             case reads.GetOutcome():
                 answer = await self._outcome(scope, request)
             case reads.GetProgress():
-                parked = await self.ledger.reading(self._parked)
+                parked = await self.ledger.reading(_count_parked, self.ledger)
                 answer = reads.Progress(position=self.projector.position, parked=parked, failure=self.projector.failure)
             case reads.Settle():
                 answer = await self._settle(scope, request.timeout)
             case _:
-                answer = await self.ledger.reading(self._read, scope, request, moment)
+                with self.projection.use() as at:
+                    answer = await at.ledger.reading(_read, at.ledger, scope, request, moment)
         return cast("ReplyT", answer)
-
-    def _read(self, scope: Scope, request: Read[Any], moment: int | None) -> object:  # noqa: PLR0911, PLR0912 - one line per question
-        reader = Reader(self.ledger, scope, moment)
-        match request:
-            case reads.ListItems():
-                return reader.items(resource_id=request.resource_id, limit=request.limit, after=request.offset)
-            case reads.GetItem():
-                return reader.item(request.item_id)
-            case reads.ListCategories():
-                return reader.categories()
-            case reads.ListFiles():
-                return reader.files()
-            case reads.GetFile():
-                return reader.file(request.category)
-            case reads.ListResources():
-                return reader.resources(limit=request.limit, after=request.offset)
-            case reads.GetResource():
-                return reader.resource(request.resource_id)
-            case reads.ListSegments():
-                return reader.segments(resource_id=reader.resource(request.resource_id).id)
-            case reads.GetLineage():
-                return trace(self.ledger, scope, request.id, as_of=moment)
-            case reads.GetCounts():
-                return reader.counts()
-            case reads.ListParked():
-                return reader.parked()
-            case reads.GetServed():
-                served = reader.served(request.retrieval_id)
-                return None if served is None else sorted(served)
-            case reads.GetKnown():
-                return reads.Known(categories=tuple(reader.category_names()), served=tuple(reader.served_items()))
-        raise InvalidInput(f"memory cannot answer {type(request).__name__}")
 
     async def _find(self, scope: Scope, request: reads.Ask, past: int | None) -> reads.Found:
         if request.method == "llm":
@@ -167,7 +166,8 @@ class MemoryProcess:
             top_k=request.top_k,
             exhaustive=request.exhaustive,
         )
-        recalled = await self._recall.answer(scope, question)
+        with self.projection.use() as at:
+            recalled = await at.recall.answer(scope, question)
         return reads.Found(
             needs_retrieval=True,
             rewritten_query=rewritten.query,
@@ -180,7 +180,7 @@ class MemoryProcess:
             usage=Usage(seconds=round(time.perf_counter() - started, 6)),
         )
 
-    async def _moment(self, as_of: int | datetime) -> int:
+    async def moment(self, as_of: int | datetime) -> int:
         """Return the position of a past moment; raise InvalidInput for one that has not come, or that nothing precedes."""
         end = (await self._log.state()).last_position
         if isinstance(as_of, int):
@@ -199,9 +199,10 @@ class MemoryProcess:
     async def _outcome(self, scope: Scope, request: reads.GetOutcome) -> reads.Outcome:
         if request.wait:
             await self._await_ready(scope, request.resource_id, request.timeout, fresh=request.fresh)
-        reader = Reader(self.ledger, scope)
         try:
-            return await self.ledger.reading(_read_outcome, reader, request.resource_id, request.page)
+            with self.projection.use() as at:
+                reader = Reader(at.ledger, scope)
+                return await at.ledger.reading(_read_outcome, reader, request.resource_id, request.page)
         except NotFound as error:
             raise Unavailable(f"resource {request.resource_id} is in the log, but not in the projection yet") from error
 
@@ -225,9 +226,6 @@ class MemoryProcess:
             self._ready_waiters[resource_id].remove(changed)
             if not self._ready_waiters[resource_id]:
                 del self._ready_waiters[resource_id]
-
-    def _parked(self) -> int:
-        return int(self.ledger.rows("SELECT count(*) FROM parked")[0][0])
 
     async def _settle(self, scope: Scope, timeout: float) -> int:
         """Wait until every resource of the user is ready and no category file is behind."""
@@ -259,27 +257,38 @@ def _next_step(recalled: Recalled) -> str | None:
     return " ".join(recalled.missing) if recalled.sufficient_at is None and recalled.missing else None
 
 
-async def _open_stores(directory: Path) -> tuple[Ledger, Index]:
-    """Open both stores together; when either is unusable both are moved aside, and the log rebuilds them."""
-    try:
-        ledger = await asyncio.to_thread(Ledger.open, directory / _LEDGER)
-        try:
-            return ledger, await Index.open(directory / _INDEX)
-        except BaseException:
-            ledger.close()
-            raise
-    except (duckdb.Error, LedgerOutdatedError, RuntimeError, ValueError) as error:
-        if isinstance(error, duckdb.IOException) and "lock" in str(error).lower():
-            raise Unavailable(f"{directory / _LEDGER} is open in another process: {error}") from error
-        aside = await asyncio.to_thread(_move_aside, directory)
-        logger.warning("the projection could not be opened (%s); moved to %s, rebuilding from the log", error, aside)
-    return await asyncio.to_thread(Ledger.open, directory / _LEDGER), await Index.open(directory / _INDEX)
+def _read(ledger: Ledger, scope: Scope, request: Read[Any], moment: int | None) -> object:  # noqa: PLR0911, PLR0912 - one line per question
+    reader = Reader(ledger, scope, moment)
+    match request:
+        case reads.ListItems():
+            return reader.items(resource_id=request.resource_id, limit=request.limit, after=request.offset)
+        case reads.GetItem():
+            return reader.item(request.item_id)
+        case reads.ListCategories():
+            return reader.categories()
+        case reads.ListFiles():
+            return reader.files()
+        case reads.GetFile():
+            return reader.file(request.category)
+        case reads.ListResources():
+            return reader.resources(limit=request.limit, after=request.offset)
+        case reads.GetResource():
+            return reader.resource(request.resource_id)
+        case reads.ListSegments():
+            return reader.segments(resource_id=reader.resource(request.resource_id).id)
+        case reads.GetLineage():
+            return trace(ledger, scope, request.id, as_of=moment)
+        case reads.GetCounts():
+            return reader.counts()
+        case reads.ListParked():
+            return reader.parked()
+        case reads.GetServed():
+            served = reader.served(request.retrieval_id)
+            return None if served is None else sorted(served)
+        case reads.GetKnown():
+            return reads.Known(categories=tuple(reader.category_names()), served=tuple(reader.served_items()))
+    raise InvalidInput(f"memory cannot answer {type(request).__name__}")
 
 
-def _move_aside(directory: Path) -> Path:
-    aside = directory / f"set-aside-{time.time_ns()}"
-    aside.mkdir(parents=True)
-    for path in (directory / _LEDGER, directory / f"{_LEDGER}.wal", directory / _INDEX):
-        if path.exists():
-            path.rename(aside / path.name)
-    return aside
+def _count_parked(ledger: Ledger) -> int:
+    return int(ledger.rows("SELECT count(*) FROM parked")[0][0])

@@ -1,11 +1,14 @@
 """Questions over NATS: the gateway and the workers ask whichever memory process is free."""
 
+import contextlib
 import json
 import zlib
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from faststream.nats import NatsBroker, NatsMessage, NatsResponse
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from pydantic import ValidationError
@@ -13,13 +16,19 @@ from pydantic import ValidationError
 from memstream.events.errors import InvalidInput, MemstreamError, Unavailable
 
 from .faults import Fault
+from .operations import Line, Operation, Operator, ResultT, Told
 from .reads import READS, GetOutcome, Port, Read, ReplyT, Settle
+from .streaming import lines, outcome, parsed
 
 _SUBJECT = "memstream-ask"
 _QUEUE = "memory"
 _TIMEOUT_SECONDS = 30.0
 # Waiting questions hold a worker each.
 _CONCURRENT = 256
+_OPERATE = "memstream-operate"
+_OPERATING = 8
+# An operation says at least that it is alive more often than this.
+_SILENCE_SECONDS = 60.0
 _FAULT_HEADER = "memstream-fault"
 
 
@@ -39,6 +48,31 @@ def serve(broker: NatsBroker, port: Port) -> None:
         decoder=_raw,
         title="memory",
         description="Questions about memory",
+    )(answer)
+
+
+def serve_operations(broker: NatsBroker, nc: Client, operator: Operator) -> None:
+    """Carry out operations that arrive on NATS; their lines go to the asker's inbox."""
+
+    async def answer(message: NatsMessage) -> None:
+        name = message.raw_message.subject.rpartition(".")[2]
+        try:
+            operation = parsed(name, message.body)
+        except MemstreamError as error:
+            line = Line(kind="fault", value=Fault.of(error).model_dump())
+            await nc.publish(message.reply_to, line.model_dump_json().encode())
+            return
+        async with contextlib.aclosing(lines(operator, operation)) as answered:
+            async for one in answered:
+                await nc.publish(message.reply_to, one)
+
+    broker.subscriber(
+        f"{_OPERATE}.*",
+        queue=_QUEUE,
+        max_workers=_OPERATING,
+        decoder=_raw,
+        title="operations",
+        description="Operations on memory",
     )(answer)
 
 
@@ -63,6 +97,27 @@ class RemotePort:
         if fault := (reply.headers or {}).get(_FAULT_HEADER):
             raise Fault.model_validate_json(fault).error()
         return cast("ReplyT", type(request).reply.validate_json(zlib.decompress(reply.data)))
+
+    async def operate(self, operation: Operation[ResultT], told: Told) -> ResultT:
+        """Have a memory process carry an operation out, and follow its lines."""
+        name, inbox = type(operation).__name__, self._nc.new_inbox()
+        subscription = await self._nc.subscribe(inbox)
+        try:
+            await self._nc.publish(f"{_OPERATE}.{name}", operation.model_dump_json().encode(), reply=inbox)
+            return await outcome(operation, _replies(subscription), told)
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable(f"the memory process does not answer {name}: {error!r}; repeat it") from error
+        finally:
+            with contextlib.suppress(NatsError):
+                await subscription.unsubscribe()
+
+
+async def _replies(subscription: Subscription) -> AsyncIterator[bytes]:
+    while True:
+        message = await subscription.next_msg(timeout=_SILENCE_SECONDS)
+        if (message.headers or {}).get("Status") == "503":
+            raise Unavailable("no memory process is running: start one with 'memstream up memory'")
+        yield message.data
 
 
 async def _answer(port: Port, message: NatsMessage) -> bytes:

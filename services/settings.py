@@ -25,5 +25,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65_535)] = 8377
     replicas: Annotated[int, Field(ge=1, le=5)] = 1
     max_resource_bytes: Annotated[int, Field(gt=0)] = MAX_RESOURCE_BYTES
+    # Above this many parked events the service calls itself not ready.
+    max_parked: Annotated[int, Field(ge=0)] = 100
     # How many resources one extraction worker has in work at once.
     extraction_concurrency: Annotated[int, Field(ge=1, le=64)] = 8

@@ -7,6 +7,7 @@ covers, so that a crash or a second process repeats nothing.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from itertools import groupby
 
 from memstream.events.errors import Unavailable
@@ -19,8 +20,8 @@ from memstream.events.types import CategorySummarized
 from memstream.evolution.extractive import WEIGHED, Draft, write_file
 from memstream.evolution.staleness import StaleCategory, stale_categories
 from memstream.projections.apply import space_name
-from memstream.projections.index import Index
 from memstream.projections.ledger import Ledger
+from memstream.projections.live import Projection
 from memstream.projections.models import Category
 from memstream.projections.projector import Commit
 from memstream.projections.reader import Reader
@@ -37,10 +38,9 @@ _RETRY_SECONDS = 2.0
 class Summarizer:
     """Writes stale category files behind the projector's commits."""
 
-    def __init__(self, log: EventLog, ledger: Ledger, index: Index, space: Space) -> None:
+    def __init__(self, log: EventLog, serving: Callable[[], Projection], space: Space) -> None:
         self._log = log
-        self._ledger = ledger
-        self._index = index
+        self._serving = serving
         self._space = space_name(space)
         # None: everybody, as after a start.
         self._dirty: set[str] | None = None
@@ -80,6 +80,10 @@ class Summarizer:
         finally:
             self._thorough.discard(scope.key)
 
+    @property
+    def _ledger(self) -> Ledger:
+        return self._serving().ledger
+
     async def _behind(self, scope: Scope) -> bool:
         if self._ledger.position < self._appended:
             return True
@@ -111,23 +115,25 @@ class Summarizer:
 
     async def _write_all(self, scopes: set[str] | None) -> None:
         """Write the stale files, reading each user's memory once."""
-        found = await self._ledger.reading(stale_categories, self._ledger, scopes)
-        if self._thorough:
-            found += await self._ledger.reading(stale_categories, self._ledger, self._thorough, growth=0)
+        with self._serving().use() as at:
+            found = await at.ledger.reading(stale_categories, at.ledger, scopes)
+            if self._thorough:
+                found += await at.ledger.reading(stale_categories, at.ledger, self._thorough, growth=0)
         for scope, group in groupby(sorted(set(found)), key=lambda stale: stale.scope):
             try:
-                await self._write_scope(scope, list(group))
+                with self._serving().use() as at:
+                    await self._write_scope(at, scope, list(group))
             except Exception as error:  # noqa: BLE001 - one user's trouble must not keep the others' files back
                 logger.warning("category files of %s wait: %s: %s", scope, type(error).__name__, error)
 
-    async def _write_scope(self, scope: Scope, found: list[StaleCategory]) -> None:
-        reader = Reader(self._ledger, scope, self._ledger.position)
+    async def _write_scope(self, at: Projection, scope: Scope, found: list[StaleCategory]) -> None:
+        reader = Reader(at.ledger, scope, at.ledger.position)
         ids = [stale.category_id for stale in found]
-        categories, held = await self._ledger.reading(
+        categories, held = await at.ledger.reading(
             lambda: (reader.categories(ids=ids), reader.statements(ids, WEIGHED))
         )
         wanted = [item.id for items in held.values() for item in items]
-        vectors = await self._index.vectors_of(scope.key, "item", self._space, wanted)
+        vectors = await at.index.vectors_of(scope.key, "item", self._space, wanted)
         for category in categories:
             items = held.get(category.id, [])
             if any(item.id not in vectors for item in items):

@@ -14,6 +14,7 @@ from memstream.projections.models import Category, CategoryFile, Counts, Item, L
 
 from .asynchronous import AsyncMemory, AsyncUser, HistoryLike, When
 from .inputs import Content
+from .operations import Operation, ResultT, Told
 from .reads import Retrieved
 from .results import EventView, FeedbackReceipt, Memorized, Status
 
@@ -81,6 +82,10 @@ class Memory:
     def user(self, user: str, *, tenant: str | None = None) -> "User":
         """Return one user's memory; raises InvalidScope for an id that can name nobody."""
         return User(self._memory.user(user, tenant=tenant), self._loop)
+
+    def operate(self, operation: Operation[ResultT], told: Told = lambda _: None) -> ResultT:
+        """See ``AsyncMemory.operate``; ``told`` is called in the memory's thread."""
+        return self._loop.run(self._memory.operate(operation, told))
 
     def close(self) -> None:
         """Finish what is in work and stop; harmless when repeated."""
@@ -176,7 +181,9 @@ class User:
             self._user.feedback(retrieval_id, used=used, helpful=helpful, wrong=wrong, missing=missing)
         )
 
-    def items(self, *, resource_id: str | None = None, limit: int = 100, offset: int = 0, as_of: When | None = None) -> list[Item]:
+    def items(
+        self, *, resource_id: str | None = None, limit: int = 100, offset: int = 0, as_of: When | None = None
+    ) -> list[Item]:
         """See ``AsyncUser.items``."""
         return self._loop.run(self._user.items(resource_id=resource_id, limit=limit, offset=offset, as_of=as_of))
 

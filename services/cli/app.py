@@ -14,7 +14,7 @@ from memstream import __version__
 from memstream.events.errors import InvalidInput
 from memstream.services.reads import MAX_TOP_K
 
-from . import reading, show
+from . import operating, reading, show
 from .session import (
     DATA,
     EXIT_CODES,
@@ -42,6 +42,7 @@ app = typer.Typer(
 
 
 app.add_typer(reading.app)
+app.add_typer(operating.app)
 
 
 def _version(wanted: bool) -> None:

@@ -61,7 +61,13 @@ class Where:
     tenant: str
     data_dir: Path
     url: str | None
-    as_json: bool
+    as_json: bool = False
+
+    @contextmanager
+    def service(self) -> Iterator[Memory]:
+        """Open the service itself, for operations."""
+        with opened_memory(self.data_dir, self.url, self.tenant) as memory, errors_end(self.as_json):
+            yield memory
 
     @contextmanager
     def open(self) -> Iterator[User]:
@@ -124,7 +130,7 @@ def moment(text: str | None) -> int | datetime | None:
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
-        raise InvalidInput(f"{text!r} is neither a log position nor a time such as 2026-11-01T12:00Z") from error
+        raise e.InvalidInput(f"{text!r} is neither a log position nor a time such as 2026-11-01T12:00Z") from error
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

@@ -18,6 +18,7 @@ from .commands import command_routes
 from .feed import feed_routes
 from .health import health_routes
 from .metrics import Metrics
+from .operator import operation_routes
 from .questions import question_routes
 
 # Room for a form's other fields, and for the escapes of JSON.
@@ -36,7 +37,8 @@ def create_app(engine: Engine, settings: Settings, asyncapi: dict[str, object] |
     app.include_router(command_routes(engine))
     app.include_router(question_routes(engine))
     app.include_router(feed_routes(engine))
-    app.include_router(health_routes(engine, metrics))
+    app.include_router(operation_routes(engine))
+    app.include_router(health_routes(engine, metrics, settings.max_parked))
     if asyncapi is not None:
         app.add_api_route(
             "/asyncapi.json", lambda: asyncapi, summary="AsyncAPI document of the events", tags=["service"]

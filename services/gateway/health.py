@@ -25,7 +25,7 @@ class Readiness(Frozen):
     reasons: tuple[str, ...]
 
 
-def health_routes(engine: Engine, metrics: Metrics) -> APIRouter:
+def health_routes(engine: Engine, metrics: Metrics, max_parked: int) -> APIRouter:
     """Return the routes of liveness, readiness and metrics."""
     router = APIRouter(tags=["service"])
 
@@ -35,7 +35,7 @@ def health_routes(engine: Engine, metrics: Metrics) -> APIRouter:
 
     @router.get("/health/ready", summary="The log answers and the projection keeps up")
     async def ready() -> JSONResponse:
-        state = await readiness(engine)
+        state = await readiness(engine, max_parked)
         return JSONResponse(state.model_dump(mode="json"), status_code=200 if state.ready else 503)
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
@@ -45,7 +45,7 @@ def health_routes(engine: Engine, metrics: Metrics) -> APIRouter:
     return router
 
 
-async def readiness(engine: Engine) -> Readiness:
+async def readiness(engine: Engine, max_parked: int) -> Readiness:
     """Ask the log and the projection how they are."""
     reasons: list[str] = []
     end = position = 0
@@ -60,6 +60,11 @@ async def readiness(engine: Engine) -> Readiness:
             reasons.append(f"the projection is stuck: {progress.failure}")
         elif position < end:
             reasons.append(f"the projection is {end - position} events behind, and was for {_PATIENCE_SECONDS:g} s")
+        if progress.parked > max_parked:
+            reasons.append(
+                f"{progress.parked} events are parked, over {max_parked}: see 'memstream parked list', "
+                "then retry or drop them"
+            )
     except MemstreamError as error:
         reasons.append(f"memory does not answer: {error}")
     return Readiness(ready=not reasons, log_position=end, projection_position=position, reasons=tuple(reasons))

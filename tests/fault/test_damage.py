@@ -63,7 +63,7 @@ async def test_a_damaged_projection_is_moved_aside_and_rebuilt_from_the_log(tmp_
         await user.memorize(SAID)
         await user.settle()
         before = [item.model_dump() for item in await user.items()]
-    target = tmp_path / "projection" / victim
+    target = tmp_path / "projection" / "g000001" / victim
     if target.is_dir():
         for manifest in target.rglob("*.manifest"):
             manifest.write_bytes(manifest.read_bytes()[: manifest.stat().st_size // 2])
@@ -74,7 +74,7 @@ async def test_a_damaged_projection_is_moved_aside_and_rebuilt_from_the_log(tmp_
         await user.settle()
         assert [item.model_dump() for item in await user.items()] == before
         assert (await user.retrieve("Which colour has the bicycle?")).items
-    assert list((tmp_path / "projection").glob("set-aside-*"))
+    assert list((tmp_path / "projection" / "g000001").glob("set-aside-*"))
 
 
 async def test_a_deleted_projection_is_rebuilt_from_the_log(tmp_path: Path) -> None:

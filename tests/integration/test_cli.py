@@ -1,29 +1,13 @@
 """The command line, as a person and as a script use it."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import MEMSTREAM, as_json, run
 from waiting import until_now
-
-MEMSTREAM = str(Path(sys.executable).with_name("memstream"))
-
-
-def run(*arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run one command and check how it ended; no traceback is ever shown."""
-    env = {**os.environ, "COLUMNS": "160", "NO_COLOR": "1", **environment}
-    done = subprocess.run([MEMSTREAM, *arguments], check=False, capture_output=True, text=True, env=env, timeout=120)
-    assert done.returncode == code, f"{done.returncode}: {done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stdout + done.stderr
-    return done
-
-
-def as_json(*arguments: str, **environment: str):
-    return json.loads(run(*arguments, "--json", **environment).stdout)
 
 
 @pytest.fixture(scope="module")

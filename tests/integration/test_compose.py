@@ -5,6 +5,7 @@ is replaced: host names and ports by loopback ones, ``/data`` by a directory of 
 """
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -369,6 +370,19 @@ def test_retrieve_answers_with_items_that_trace_to_their_messages(client: Client
     assert best["sources"][0]["resource_id"] == memorized["resource"]["id"]
     assert best["sources"][0]["message_ids"] == ["m1"]
     assert best["text"] in answer["context"]
+
+
+@pytest.mark.usefixtures("memorized")
+def test_operations_reach_the_memory_process_through_the_gateway(deployment: Deployment) -> None:
+    answer = httpx.post(f"{deployment.url}/v1/operations/Verify", json={}, timeout=60, trust_env=False)
+    lines = [json.loads(line) for line in answer.text.splitlines() if line]
+    assert [line["kind"] for line in lines[:-1]] == ["progress"] * (len(lines) - 1)
+    assert lines[-1]["kind"] == "result"
+    assert lines[-1]["value"]["matches"]
+    unknown = httpx.post(
+        f"{deployment.url}/v1/operations/Rollback", json={"name": "g000077"}, timeout=60, trust_env=False
+    )
+    assert "g000077" in json.loads(unknown.text.splitlines()[-1])["value"]["message"]
 
 
 @pytest.mark.usefixtures("memorized")

@@ -163,6 +163,9 @@ def _data() -> list[tuple[Any, p.Frozen]]:
             p.FeedbackGivenData(retrieval_id="q-1", used=("i-1",), helpful=(), wrong=("i-2",), missing="her address"),
         ),
         (t.UserErased, p.UserErasedData(up_to=9, reason="asked for")),
+        (t.HistoryErased, p.HistoryErasedData(layer="item", target="i-1", positions=(3, 5), reason="asked for")),
+        (t.EventRedacted, p.EventRedactedData(position=3, event='{"id": "e-1"}')),
+        (t.EventDropped, p.EventDroppedData(position=4, reason="half written by a foreign client")),
     ]
 
 

@@ -1,0 +1,80 @@
+"""How the results of operations look in a terminal."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from memstream.projections.models import Digest, Generation, ParkedEvent
+from memstream.services.operations import ParkedContent, Replayed, Unparked, Verified
+
+
+def show_digest(out: Console, found: Digest) -> None:
+    """Print the digest alone on its line, then what it is made of."""
+    out.print(found.digest)
+    out.print(f"as of position {found.position}:", style="dim")
+    for table in found.tables:
+        out.print(f"  {table.rows:>9,}  {table.name:<40} {table.digest[:16]}", style="dim", markup=False)
+
+
+def show_verified(out: Console, found: Verified) -> None:
+    """Print whether what is served equals the log, and where it does not."""
+    if found.matches:
+        out.print(f"[bold green]equal[/]  {found.served.digest}  as of position {found.position}")
+        return
+    out.print(f"[bold red]different[/] as of position {found.position}")
+    if (first := found.difference) is not None:
+        out.print(f"first in table {first.table}", markup=False)
+        out.print(f"  served only:  {first.only_served or '-'}", markup=False)
+        out.print(f"  rebuilt only: {first.only_rebuilt or '-'}", markup=False)
+
+
+def show_replayed(out: Console, found: Replayed) -> None:
+    """Print what a replay made, and how fast."""
+    rate = found.items / found.seconds if found.seconds else 0.0
+    again = " (went on where an earlier one stopped)" if found.resumed else ""
+    out.print(
+        f"replayed to position {found.position}{again}: {found.events:,} events, {found.items:,} items "
+        f"in {found.seconds:.1f} s, {rate:,.0f} items/s"
+    )
+    if found.served:
+        out.print(f"serving {found.generation}; take it back with: memstream generations rollback")
+    else:
+        out.print(f"built in {found.directory}; compare with: memstream digest --projection {found.directory}")
+
+
+def show_generations(out: Console, found: Sequence[Generation]) -> None:
+    """Print generations, one a line."""
+    for one in found:
+        made = datetime.fromtimestamp(one.created, UTC)
+        out.print(
+            f"{one.name}  {one.state:<9} position {one.position:>9}  {one.bytes / 2**20:>9,.1f} MiB  {made:%Y-%m-%d %H:%M:%S}"
+        )
+
+
+def show_parked(out: Console, found: Sequence[ParkedEvent]) -> None:
+    """Print parked events, one a line with its reason."""
+    if not found:
+        out.print("nothing is parked")
+    for one in found:
+        behind = f", {len(one.waiting)} wait behind it" if one.waiting else ""
+        out.print(
+            f"{one.position:>9}  {one.type:<22} {one.tenant}/{one.user}  attempts {one.attempts}{behind}: {one.reason}",
+            markup=False,
+        )
+
+
+def show_parked_content(out: Console, found: ParkedContent) -> None:
+    """Print one parked event with its body."""
+    show_parked(out, [found.parked])
+    out.print(f"  subject  {found.subject}", markup=False)
+    out.print(f"  waiting  {', '.join(map(str, found.parked.waiting)) or 'none'}")
+    out.print(found.body, markup=False)
+
+
+def show_unparked(out: Console, found: Unparked) -> None:
+    """Print what became of parked events."""
+    out.print(f"applied: {', '.join(map(str, found.applied)) or 'none'}")
+    if found.still_parked:
+        out.print("still parked:")
+        show_parked(out, found.still_parked)

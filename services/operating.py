@@ -1,0 +1,224 @@
+"""Carrying operations out, in the process that holds the projection."""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+from memstream.events.errors import InvalidInput, Unavailable
+from memstream.events.log import EventLog
+from memstream.events.subjects import Scope
+from memstream.projections.digest import digest_of, first_difference
+from memstream.projections.index import Index
+from memstream.projections.ledger import Ledger
+from memstream.projections.live import open_stores
+from memstream.projections.models import Digest, Generation
+from memstream.projections.rebuild import Rebuild, Rebuilt, dropped_positions
+
+from . import operations as o
+from .memory import MemoryProcess
+from .operations import Operation, Progress, ResultT, Told
+from .parking import Parking
+
+_SCRATCH = "scratch-"
+
+
+class Operations:
+    """The operations on one memory process; long ones run one at a time."""
+
+    def __init__(self, log: EventLog, memory: MemoryProcess) -> None:
+        self._log = log
+        self._memory = memory
+        self._parking = Parking(log, memory)
+        self._busy: str | None = None
+
+    async def operate(self, operation: Operation[ResultT], told: Told) -> ResultT:
+        """Carry an operation out; see ``operations`` for them all."""
+        generations = self._memory.generations
+        answer: Any
+        match operation:
+            case o.TakeDigest():
+                answer = await self._digest(operation)
+            case o.Verify():
+                with self._alone("verify"):
+                    answer = await self._verify(operation.scope, told)
+            case o.Replay():
+                with self._alone("replay"):
+                    answer = await self._replay(operation, told)
+            case o.ListGenerations():
+                answer = await self._list()
+            case o.Rollback():
+                with self._alone("rollback"):
+                    answer = await self._rollback(operation)
+            case o.DropGeneration():
+                with self._alone("drop"):
+                    await asyncio.to_thread(generations.drop, operation.name)
+                answer = await self._list()
+            case o.ListParkedEvents() | o.ShowParked() | o.RetryParked() | o.DropParked():
+                answer = await self._parking.operate(operation)
+            case _:
+                raise InvalidInput(f"memory cannot carry out {type(operation).__name__}")
+        return cast("ResultT", answer)
+
+    @contextlib.contextmanager
+    def _alone(self, what: str) -> Any:
+        if self._busy is not None:
+            raise Unavailable(f"a {self._busy} is running already: wait for its end, then repeat the {what}")
+        self._busy = what
+        try:
+            yield
+        finally:
+            self._busy = None
+
+    async def _digest(self, operation: o.TakeDigest) -> Digest:
+        scope = operation.scope.key if operation.scope else None
+        if operation.directory is not None:
+            async with _opened(Path(operation.directory), must_exist=True) as (ledger, index):
+                moment = await self._within(operation.as_of, ledger)
+                return await digest_of(ledger, index, scope=scope, as_of=moment)
+        if operation.as_of is not None:
+            moment = await self._memory.moment(operation.as_of)
+        else:
+            moment = (await self._log.state()).last_position
+            await self._memory.projector.wait_for(moment)
+        with self._memory.projection.use() as at:
+            return await digest_of(at.ledger, at.index, scope=scope, as_of=moment)
+
+    async def _within(self, as_of: Any, ledger: Ledger) -> int:
+        moment = ledger.position if as_of is None else await self._memory.moment(as_of)
+        if moment > ledger.position:
+            raise InvalidInput(f"as_of {moment} is behind the end of that projection, {ledger.position}")
+        return moment
+
+    async def _verify(self, scope: Scope | None, told: Told) -> o.Verified:
+        moment = (await self._log.state()).last_position
+        await self._memory.projector.wait_for(moment)
+        with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=self._memory.generations.root) as scratch:
+            async with _opened(Path(scratch)) as rebuilt:
+                rebuild = Rebuild(self._log, *rebuilt, scope=scope)
+                await rebuild.run(moment, _telling("rebuilding", moment, told), await dropped_positions(self._log))
+                with self._memory.projection.use() as at:
+                    key = scope.key if scope else None
+                    served = await digest_of(at.ledger, at.index, scope=key, as_of=moment)
+                    again = await digest_of(*rebuilt, scope=key, as_of=moment)
+                    difference = None
+                    if (table := _first_table(served, again)) is not None:
+                        rows = await first_difference(table, (at.ledger, at.index), rebuilt, scope=key, as_of=moment)
+                        difference = o.Difference(table=table, only_served=rows[0], only_rebuilt=rows[1])
+        return o.Verified(
+            matches=difference is None, position=moment, served=served, rebuilt=again, difference=difference
+        )
+
+    async def _replay(self, operation: o.Replay, told: Told) -> o.Replayed:
+        if operation.into is None:
+            if operation.until is not None or operation.user is not None:
+                raise InvalidInput(
+                    "a part of history, or one user's, cannot be served to everybody: name a directory with --into"
+                )
+            return await self._replay_generation(told)
+        end = (await self._log.state()).last_position
+        until = end if operation.until is None else await self._memory.moment(operation.until)
+        directory = Path(operation.into)
+        resumed = await asyncio.to_thread(_check_target, directory)
+        async with _opened(directory) as (ledger, index):
+            if ledger.position > until:
+                raise InvalidInput(f"{operation.into!r} holds a projection at {ledger.position}, behind {until}")
+            rebuild = Rebuild(self._log, ledger, index, scope=operation.scope)
+            done = await rebuild.run(until, _telling("replaying", until, told), await dropped_positions(self._log))
+        return _replayed(None, directory, done, served=False, resumed=resumed)
+
+    async def _replay_generation(self, told: Told) -> o.Replayed:
+        generations = self._memory.generations
+        unfinished = await asyncio.to_thread(generations.unfinished)
+        name = await asyncio.to_thread(generations.create) if unfinished is None else unfinished
+        directory = generations.path(name)
+        end = (await self._log.state()).last_position
+        async with _opened(directory) as (ledger, index):
+            rebuild = Rebuild(self._log, ledger, index)
+            done = await rebuild.run(end, _telling("replaying", end, told), await dropped_positions(self._log))
+        await asyncio.to_thread(generations.note, name, done.position, complete=True)
+        await self._memory.switch(name)
+        return _replayed(name, directory, done, served=True, resumed=unfinished is not None)
+
+    async def _rollback(self, operation: o.Rollback) -> Generation:
+        generations = self._memory.generations
+        name = await asyncio.to_thread(generations.previous) if operation.name is None else operation.name
+        generations.path(name)
+        if name == self._memory.projection.name:
+            raise InvalidInput(f"generation {name} is being served already")
+        await self._memory.switch(name)
+        return next(one for one in await self._list() if one.name == name)
+
+    async def _list(self) -> list[Generation]:
+        found = await asyncio.to_thread(self._memory.generations.describe)
+        here = self._memory.projection
+        return [
+            one.model_copy(update={"position": here.ledger.position}) if one.name == here.name else one for one in found
+        ]
+
+
+@contextlib.asynccontextmanager
+async def _opened(directory: Path, *, must_exist: bool = False) -> AsyncIterator[tuple[Ledger, Index]]:
+    if must_exist and not await asyncio.to_thread((directory / "ledger.duckdb").is_file):
+        raise InvalidInput(f"{str(directory)!r} holds no projection: make one with 'memstream replay --into'")
+    ledger, index = await open_stores(directory)
+    try:
+        yield ledger, index
+    finally:
+        index.close()
+        await asyncio.to_thread(ledger.close)
+
+
+def _check_target(directory: Path) -> bool:
+    """Tell whether a directory holds a projection to go on with; raise InvalidInput when it holds anything else."""
+    if not directory.exists():
+        return False
+    if not directory.is_dir():
+        raise InvalidInput(f"{str(directory)!r} is a file: name a directory")
+    names = {path.name for path in directory.iterdir()}
+    if names and "ledger.duckdb" not in names:
+        raise InvalidInput(f"{str(directory)!r} holds other files: name an empty directory, or a new one")
+    return bool(names)
+
+
+def remove_scratch(root: Path) -> None:
+    """Delete what a killed verification or drop left behind."""
+    for path in (*root.glob(f"{_SCRATCH}*"), *root.glob("dropped-*")):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _telling(phase: str, total: int, told: Told) -> Any:
+    def tell(done: Rebuilt) -> None:
+        told(
+            Progress(
+                phase=phase,
+                done=done.position,
+                total=total,
+                events=done.events,
+                items=done.items,
+                seconds=round(done.seconds, 3),
+            )
+        )
+
+    return tell
+
+
+def _first_table(left: Digest, right: Digest) -> str | None:
+    ours, theirs = ({one.name: one.digest for one in digest.tables} for digest in (left, right))
+    return next((name for name in sorted(ours | theirs) if ours.get(name) != theirs.get(name)), None)
+
+
+def _replayed(name: str | None, directory: Path, done: Rebuilt, *, served: bool, resumed: bool) -> o.Replayed:
+    return o.Replayed(
+        generation=name,
+        directory=str(directory),
+        position=done.position,
+        events=done.events,
+        items=done.items,
+        seconds=round(done.seconds, 3),
+        served=served,
+        resumed=resumed,
+    )

@@ -1,0 +1,192 @@
+"""What operators ask for: one model for each operation, with its result; most take long and tell how far they are.
+
+The same request runs in process, over NATS and over HTTP, so the three cannot drift apart (see ``reads``).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from memstream.events.payloads import Frozen
+from memstream.events.subjects import Scope
+from memstream.projections.models import Digest, Generation, ParkedEvent
+
+from .reads import AsOf
+
+ResultT = TypeVar("ResultT")
+
+
+class Progress(Frozen):
+    """How far an operation is: ``done`` of ``total`` log positions (or other units), and what it has made so far."""
+
+    phase: str
+    done: int
+    total: int
+    events: int = 0
+    items: int = 0
+    seconds: float = 0.0
+
+
+Told = Callable[[Progress], None]
+
+
+class Operation(BaseModel, Generic[ResultT]):
+    """A request to operate on a memory service; ``user`` None means everybody, where an operation allows that."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    result: ClassVar[TypeAdapter[Any]]
+
+    tenant: Annotated[str, Field(min_length=1)] = "default"
+    user: Annotated[str, Field(min_length=1)] | None = None
+
+    @property
+    def scope(self) -> Scope | None:
+        """Whose memory is operated on; None: everybody's. Raises InvalidScope for ids that can name nobody."""
+        return None if self.user is None else Scope.of(self.tenant, self.user)
+
+
+class TakeDigest(Operation[Digest]):
+    """The canonical digest of one user's memory, or of everybody's, as of a moment.
+
+    ``directory`` reads a projection that ``replay --into`` made, instead of the one being served.
+    """
+
+    result = TypeAdapter(Digest)
+    as_of: AsOf | None = None
+    directory: str | None = None
+
+
+class Difference(Frozen):
+    """Where two memories differ first: the table, and a row that only one of them has."""
+
+    table: str
+    only_served: str | None
+    only_rebuilt: str | None
+
+
+class Verified(Frozen):
+    """Whether what is served equals what the log says, table by table."""
+
+    matches: bool
+    position: int
+    served: Digest
+    rebuilt: Digest
+    difference: Difference | None = None
+
+
+class Verify(Operation[Verified]):
+    """Rebuild into a scratch directory and compare with what is served."""
+
+    result = TypeAdapter(Verified)
+
+
+class Replayed(Frozen):
+    """What a replay made: where, up to which position, from how many events, and whether it is being served now."""
+
+    generation: str | None
+    directory: str
+    position: int
+    events: int
+    items: int
+    seconds: float
+    served: bool
+    resumed: bool
+
+
+class Replay(Operation[Replayed]):
+    """Rebuild the projection from the log into a new generation and switch over to it.
+
+    ``into`` builds into a directory instead, and switches nothing; only there may ``user`` and ``until`` limit it.
+    """
+
+    result = TypeAdapter(Replayed)
+    until: AsOf | None = None
+    into: str | None = None
+
+
+class ListGenerations(Operation[list[Generation]]):
+    """All generations, oldest first."""
+
+    result = TypeAdapter(list[Generation])
+
+
+class Rollback(Operation[Generation]):
+    """Serve an earlier generation again: the one named, or the latest before the present one."""
+
+    result = TypeAdapter(Generation)
+    name: str | None = None
+
+
+class DropGeneration(Operation[list[Generation]]):
+    """Delete a generation that is not served; answers with those that are left."""
+
+    result = TypeAdapter(list[Generation])
+    name: str
+
+
+class ListParkedEvents(Operation[list[ParkedEvent]]):
+    """The events that could not be applied, of one user or of everybody."""
+
+    result = TypeAdapter(list[ParkedEvent])
+
+
+class ParkedContent(Frozen):
+    """A parked event with what the log holds of it, as far as it is text."""
+
+    parked: ParkedEvent
+    subject: str
+    body: str
+
+
+class ShowParked(Operation[ParkedContent]):
+    """One parked event with its body."""
+
+    result = TypeAdapter(ParkedContent)
+    position: Annotated[int, Field(ge=1)]
+
+
+class Unparked(Frozen):
+    """What became of parked events: the positions that are applied now, and those that are still parked."""
+
+    applied: tuple[int, ...]
+    still_parked: tuple[ParkedEvent, ...]
+
+
+class RetryParked(Operation[Unparked]):
+    """Try a parked event again (None: all of them), and those that wait behind it."""
+
+    result = TypeAdapter(Unparked)
+    position: Annotated[int, Field(ge=1)] | None = None
+
+
+class DropParked(Operation[Unparked]):
+    """Give a parked event up: rebuilds leave it out, and what waits behind it is tried again."""
+
+    result = TypeAdapter(Unparked)
+    position: Annotated[int, Field(ge=1)]
+    reason: str = "dropped by an operator"
+
+
+OPERATIONS: dict[str, type[Operation[Any]]] = {
+    cls.__name__: cls
+    for cls in (
+        *(TakeDigest, Verify, Replay, ListGenerations, Rollback, DropGeneration),
+        *(ListParkedEvents, ShowParked, RetryParked, DropParked),
+    )
+}
+
+
+class Line(Frozen):
+    """One line of an operation's answer on a wire: progress, or how it ended."""
+
+    kind: Literal["progress", "result", "fault"]
+    value: Any
+
+
+class Operator(Protocol):
+    """Whoever carries operations out: this process, or another one behind NATS or HTTP."""
+
+    def operate(self, operation: Operation[ResultT], told: Told) -> Awaitable[ResultT]:
+        """Carry an operation out, telling how far it is; raises the errors of ``memstream.events.errors``."""
+        ...

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from memstream.events.log import EventLog
 from memstream.events.reading import Stored
 from memstream.events.subjects import Scope
-from memstream.events.tasks import uninterrupted
+from memstream.events.tasks import end, uninterrupted
 from memstream.events.types import EventDropped
 
 from .batch import changes_of, decode_batch
@@ -80,9 +80,7 @@ class Rebuild:
                 await self._apply(batch)
                 tell()
         finally:
-            reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reader
+            await end(reader)
         if self._ledger.position < until:
             # The log ends in positions that are not this projection's: another user's, or erased ones.
             await store(self._ledger, self._index, Changes(), until)

@@ -7,7 +7,7 @@ searched from the time that the ids themselves carry.
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, cast
@@ -18,7 +18,7 @@ from nats.errors import MaxPayloadError, NoRespondersError
 
 from .errors import InvalidEvent, LogUnavailable, MemstreamError, StorageFull, TooLarge
 from .ids import new_id, time_of
-from .reading import find_positions
+from .reading import ERASED_MARK, find_positions
 from .stream import DUPLICATE_WINDOW_SECONDS
 from .types import Event
 
@@ -46,6 +46,7 @@ class _Message(NamedTuple):
     event: Event
     subject: str
     body: bytes
+    message_id: str
 
 
 class ServerRefusedError(MemstreamError):
@@ -61,7 +62,9 @@ class Appender:
     """Appends to the stream behind ``nc``; repeats an unanswered append until ``timeout`` seconds have passed."""
 
     nc: Client
-    timeout: float = 10.0
+    timeout: float
+    # Tells the tombstone over a scope's position, if there is one: see ``Redactions.tombstone_over``.
+    tombstone_over: Callable[[str, int | None], Awaitable[int]]
 
     async def append(self, events: Sequence[Event]) -> list[Appended]:
         """Append up to 1,000 events, all or none; the results are in their order."""
@@ -77,16 +80,24 @@ class Appender:
         deadline = asyncio.get_running_loop().time() + self.timeout
         while missing := [message for message in messages if message.event.id not in known]:
             try:
-                known |= {done.id: done for done in await self._publish(missing)}
+                done = await self._publish(missing)
+                if messages is not (renamed := await self._renamed(messages, done)):
+                    messages = renamed
+                    continue
+                known |= {one.id: one for one in done}
             except ServerRefusedError as error:
-                known |= await self._resolve_refusal(error, [message.event for message in missing])
+                found = await self._resolve_refusal(error, [message.event for message in missing])
+                if not found and messages == (renamed := await self._renamed(messages)):
+                    raise
+                messages = messages if found else renamed
+                known |= found
             except (NatsError, TimeoutError, OSError) as error:
                 await self._before_retry(error, deadline)
         return [known[event.id] for event in events]
 
     async def _publish(self, messages: Sequence[_Message]) -> list[Appended]:
         if len(messages) == 1:
-            ack = await self._request(messages[0], {"Nats-Msg-Id": messages[0].event.id})
+            ack = await self._request(messages[0], {"Nats-Msg-Id": messages[0].message_id})
             duplicate = bool(ack.get("duplicate"))
             return [Appended(messages[0].event.id, int(cast("int", ack["seq"])), duplicate)]
         batch, last = new_id(), len(messages)
@@ -131,10 +142,26 @@ class Appender:
             ) from error
         if error.code != _DUPLICATE_IN_BATCH:
             raise error
-        found = await self._lookup(events)
-        if not found:
-            raise error
-        return found
+        return await self._lookup(events)
+
+    async def _renamed(self, messages: list[_Message], done: Sequence[Appended] = ()) -> list[_Message]:
+        """Give messages new message ids where the server takes them for ones that were erased.
+
+        ``done`` are acknowledgements: those called repeated, of a message that is gone, were not stored.
+        """
+        repeated = {one.id: one.position for one in done if one.duplicate}
+        if done and not repeated:
+            return messages
+        renamed = list(messages)
+        for place, message in enumerate(messages):
+            position = repeated.get(message.event.id) if done else None
+            if done and position is None:
+                continue
+            tombstone = await self.tombstone_over(message.event.scope.key, position)
+            if tombstone:
+                again = f"{message.event.id}{ERASED_MARK}{tombstone}"
+                renamed[place] = message._replace(message_id=again)
+        return messages if renamed == messages else renamed
 
     async def _before_retry(self, error: Exception, deadline: float) -> None:
         if isinstance(error, MaxPayloadError):
@@ -153,8 +180,8 @@ class Appender:
         if len({event.id for event in events}) != len(events):
             raise InvalidEvent("two events of one batch have the same id; give each its own")
         limit = (self.nc.max_payload or 1_048_576) - _HEADER_ROOM
-        messages = [_Message(event, event.subject, event.encode()) for event in events]
-        for event, _, body in messages:
+        messages = [_Message(event, event.subject, event.encode(), event.id) for event in events]
+        for event, _, body, _ in messages:
             if len(body) > limit:
                 raise TooLarge(
                     f"event {event.type} {event.id} has {len(body):,} bytes, over {limit:,}: "
@@ -165,7 +192,7 @@ class Appender:
 
 def _batch_headers(message: _Message, batch: str, sequence: int) -> dict[str, str]:
     return {
-        "Nats-Msg-Id": message.event.id,
+        "Nats-Msg-Id": message.message_id,
         "Nats-Batch-Id": batch,
         "Nats-Batch-Sequence": str(sequence),
     }

@@ -19,7 +19,9 @@ from .appending import MAX_BATCH, Appended, Appender
 from .connection import connect, disconnect
 from .errors import LogUnavailable
 from .objects import ResourceStore
+from .overwriting import deleted_positions, erase_messages
 from .reading import Stored, follow, read
+from .redaction import TOMBSTONES, Redactions, merged
 from .stream import STREAM, LogState, ensure_stream, stream_state
 from .subjects import ROOT, Scope, parse_subject, subject_of, user_subjects
 from .types import EVENT_TYPES, Event
@@ -36,9 +38,10 @@ class EventLog:
     ) -> None:
         self.nc = nc
         self.log_id = state.log_id
-        self._appender = Appender(nc, timeout)
         self._owns_connection = owns_connection
         self.resources = ResourceStore(nc, replicas=replicas)
+        self._redactions = Redactions(nc)
+        self._appender = Appender(nc, timeout, self._redactions.tombstone_over)
 
     @classmethod
     async def open(cls, server: str | Client, *, replicas: int = 1, timeout: float = 10.0) -> Self:
@@ -113,15 +116,42 @@ class EventLog:
         end = (await self.state()).last_position if until is None else until
         if end <= after:
             return
-        async for stored in read(self.nc, after=after, until=end, subjects=_filter(scope, types)):
+        subjects = _filter(scope, types)
+        left = await self._redactions.between(after, end, subjects)
+        feed = read(self.nc, after=after, until=end, subjects=subjects)
+        async for stored in merged(feed, left, self._redactions.gone):
             yield stored
 
     async def follow(
         self, *, after: int = 0, scope: Scope | None = None, types: Iterable[str] | None = None
     ) -> AsyncGenerator[Stored, None]:
         """Yield everything behind ``after``, then each new message as it is appended, until closed."""
+        if await self._redactions.affects(after):
+            end = (await self.state()).last_position
+            async for stored in self.read_stored(after=after, until=end, scope=scope, types=types):
+                yield stored
+            after = max(after, end)
         async for stored in follow(self.nc, after=after, subjects=_filter(scope, types)):
             yield stored
+
+    async def delete(self, positions: Iterable[int]) -> None:
+        """Delete messages and overwrite their bytes on disk; one that is gone already is passed over.
+
+        For erasure alone: a tombstone must have been appended before, or a replay would miss them without a word.
+        """
+        await erase_messages(self.nc, STREAM, positions)
+
+    async def finish_erasures(self) -> None:
+        """Delete what erasures that were interrupted have left in the log."""
+        await self._redactions.refresh()
+        due = self._redactions.positions
+        for key, up_to in self._redactions.erased_users.items():
+            scope = Scope.from_key(key)
+            async for stored in read(self.nc, until=up_to, subjects=_filter(scope, None)):
+                if not stored.subject.endswith(TOMBSTONES):
+                    due.add(stored.position)
+        if due:
+            await self.delete(due - await deleted_positions(self.nc, STREAM))
 
     async def state(self) -> LogState:
         """Return identity, ends and size of the log; raise LogUnavailable when the server does not answer."""

@@ -5,19 +5,22 @@ erasing one never touches the other and nobody learns what others hold.
 """
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import io
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import BinaryIO, NamedTuple, cast
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js.api import ObjectStoreConfig, StorageType
+from nats.js.api import ObjectInfo, ObjectStoreConfig, StorageType
 from nats.js.errors import APIError, BucketNotFoundError, NotFoundError, ObjectNotFoundError
 from nats.js.object_store import ObjectStore
 
 from .errors import LogIntegrityError, LogUnavailable, NotFound, StorageFull, Unavailable
+from .overwriting import erase_messages
 from .subjects import Scope
 
 BUCKET = "memstream-resources"
@@ -97,6 +100,35 @@ class ResourceStore:
         if found.digest != digest:
             raise LogIntegrityError(f"stored bytes of {digest} hash to {found.digest}: the object store is damaged")
 
+    async def erase(self, scope: Scope, digests: Iterable[str] | None = None) -> None:
+        """Overwrite and delete objects of a user: those with some digests, or (None) all of them."""
+        bucket = await self._open()
+        prefix = f"{scope.key}/"
+        wanted = None if digests is None else {_name(scope, digest) for digest in digests}
+        for name in [name for name in self._recent if name.startswith(prefix)]:
+            del self._recent[name]
+        sequences: list[int] = []
+        for info in await _listed(bucket):
+            if info.name.startswith(prefix) and (wanted is None or info.name in wanted):
+                sequences += await self._sequences(info)
+        await erase_messages(self._nc, f"OBJ_{BUCKET}", sequences)
+
+    async def _sequences(self, info: ObjectInfo) -> list[int]:
+        """Return the stream sequences of an object's chunks and of its description, the description last."""
+        encoded = base64.urlsafe_b64encode(info.name.encode()).decode()
+        found: list[int] = []
+        for subject in (f"$O.{BUCKET}.C.{info.nuid}", f"$O.{BUCKET}.M.{encoded}"):
+            js = self._nc.jetstream(timeout=10)
+            after = 1
+            while True:
+                try:
+                    message = await js.get_msg(f"OBJ_{BUCKET}", after, subject, next=True)
+                except NotFoundError:
+                    break
+                found.append(int(message.seq or 0))
+                after = found[-1] + 1
+        return found
+
     def _remember(self, name: str, content: BinaryIO, size: int) -> None:
         """Keep small objects for the worker that will ask for them in a moment; their name is their digest."""
         if size <= _RECENT_BYTES:
@@ -124,6 +156,13 @@ def _refusal(size: int, error: APIError) -> Unavailable:
     if "no space" in reason or "insufficient" in reason or "maximum bytes" in reason:
         return StorageFull(f"no room for {size:,} bytes in the object store ({reason}): {StorageFull.way_out}")
     return LogUnavailable(f"the object store refused {size:,} bytes ({reason}); repeat the call")
+
+
+async def _listed(bucket: ObjectStore) -> list[ObjectInfo]:
+    try:
+        return await bucket.list(ignore_deletes=True)
+    except NotFoundError:
+        return []
 
 
 async def _present(bucket: ObjectStore, name: str) -> bool:

@@ -348,6 +348,7 @@ class EventRedactedData(Frozen):
     """What is left of the event at ``position`` after an erasure: its JSON, read in its place from now on."""
 
     position: Natural
+    recorded: AwareDatetime
     event: str
 
 

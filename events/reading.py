@@ -24,6 +24,8 @@ from .types import Event, decode
 
 _HEARTBEAT_SECONDS = 1.0
 _BUFFER = 4_096
+# Stands in the message id of an event that comes again after its first one was erased.
+ERASED_MARK = "~erased-"
 
 
 class Stored(NamedTuple):
@@ -129,8 +131,9 @@ async def find_positions(js: JetStreamContext, subjects: set[str], ids: set[str]
     async with subscription(client, since=since, subjects=subjects, headers_only=True) as (queue, waiting):
         while waiting and len(found) < len(ids):
             stored = await queue.get()
-            if stored.message_id in ids:
-                found.setdefault(stored.message_id, stored.position)
+            identifier = stored.message_id.partition(ERASED_MARK)[0]
+            if identifier in ids:
+                found.setdefault(identifier, stored.position)
             if stored.pending == 0:
                 break
     return found

@@ -95,6 +95,15 @@ class Generations:
         path.rename(trash)
         shutil.rmtree(trash)
 
+    def drop_others(self) -> None:
+        """Delete everything but the serving generation: also what was set aside, left over, or is a snapshot of it."""
+        serving = self.serving()
+        for path in self.root.iterdir():
+            if path.is_dir() and path.name != serving:
+                shutil.rmtree(path)
+        for aside in (self.root / serving).glob("set-aside-*"):
+            shutil.rmtree(aside)
+
     def previous(self) -> str:
         """Return the latest complete generation before the serving one; raise NotFound when there is none."""
         serving = self.serving()

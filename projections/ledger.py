@@ -129,6 +129,10 @@ class Ledger:
             self.rollback()
             raise
 
+    def remember(self, facts: Mapping[str, str]) -> None:
+        """Write facts about the ledger itself; the writer's thread alone may call it."""
+        self._put_meta(self._writer, facts)
+
     def stage(self, changes: Changes, position: int, meta: Mapping[str, str] | None = None) -> None:
         """Write changes into a transaction that readers don't see; ``publish`` or ``rollback`` must follow.
 

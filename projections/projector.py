@@ -24,6 +24,7 @@ from .changes import Changes
 from .index import Index
 from .ledger import Ledger
 from .parking import attempts_of
+from .staleness import mark_clean
 
 logger = logging.getLogger("memstream.projections")
 
@@ -41,11 +42,15 @@ _BAD_DATA = (duckdb.DataError, pa.ArrowInvalid, ValueError, TypeError, KeyError,
 
 
 class Commit(NamedTuple):
-    """What a commit reached: the position, the resources it touched, and the scopes whose memory changed."""
+    """What a commit reached: the position, the resources it touched, and the scopes whose memory changed.
+
+    ``erased`` tells that it brought an erasure.
+    """
 
     position: int
     resources: frozenset[str]
     scopes: frozenset[str]
+    erased: bool = False
 
 
 Listener = Callable[[Commit], None]
@@ -85,6 +90,8 @@ class Projector:
         state = await self._log.state()
         await self._ledger.writing(self._ledger.bind, state.log_id, state.last_position)
         await self._index.cut(self._position)
+        if self._position == 0:
+            await self._ledger.writing(mark_clean, self._ledger, state.last_position)
         self._task = asyncio.create_task(self._run(), name="projector")
 
     async def stop(self) -> None:
@@ -255,7 +262,9 @@ class Projector:
             if wanted <= position and not waiter.done():
                 waiter.set_result(None)
         for listener in self._listeners:
-            listener(Commit(position, frozenset(changes.touched), frozenset(changes.scopes)))
+            listener(
+                Commit(position, frozenset(changes.touched), frozenset(changes.scopes), "erasures" in changes.rows)
+            )
 
 
 async def store(ledger: Ledger, index: Index, changes: Changes, position: int) -> None:

@@ -21,6 +21,7 @@ from .changes import Changes
 from .index import Index
 from .ledger import Ledger
 from .projector import store
+from .staleness import mark_clean
 
 # A commit costs scans of the tables so far: few large ones make time grow with the log, not with its square.
 _BATCH_EVENTS = 20_000
@@ -66,6 +67,8 @@ class Rebuild:
         state = await self._log.state()
         await self._ledger.writing(self._ledger.bind, state.log_id, state.last_position)
         await self._index.cut(self._ledger.position)
+        if self._ledger.position == 0:
+            await self._ledger.writing(mark_clean, self._ledger, state.last_position)
 
         def tell() -> Rebuilt:
             seconds = time.perf_counter() - started

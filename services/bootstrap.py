@@ -77,7 +77,7 @@ async def run(
         if "memory" in chosen:
             memory = port = await MemoryProcess.open(log, settings.data_dir / "projection", vectors)
             stack.push_async_callback(memory.close)
-            operator = Operations(log, memory)
+            operator = Operations(log, memory, vectors)
         broker = _broker(url)
         pool = WorkerPool(broker)
         if memory is not None:

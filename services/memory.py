@@ -5,7 +5,9 @@ A read replica is one more of these: it builds its own DuckDB and LanceDB from t
 
 import asyncio
 import base64
+import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,19 +15,22 @@ from typing import Any, Self, cast
 
 import numpy as np
 
-from memstream.events.errors import InvalidInput, ModelRequired, NotFound, Unavailable
+from memstream.events.errors import InvalidInput, MemstreamError, ModelRequired, NotFound, Unavailable
 from memstream.events.log import EventLog
 from memstream.events.payloads import Usage
 from memstream.events.subjects import Scope
+from memstream.events.tasks import end
 from memstream.projections.apply import space_name
 from memstream.projections.generations import Generations
 from memstream.projections.ledger import Ledger
 from memstream.projections.lineage import trace
-from memstream.projections.live import Projection
+from memstream.projections.live import Projection, open_stores
 from memstream.projections.models import Recalled
 from memstream.projections.projector import Commit, Projector
 from memstream.projections.reader import Reader
+from memstream.projections.rebuild import Rebuild, Rebuilt, dropped_positions
 from memstream.projections.recall import Question
+from memstream.projections.staleness import is_stale
 
 from . import reads
 from .context import pack_context
@@ -33,6 +38,8 @@ from .protocols import Embedder
 from .reads import Read, ReplyT
 from .rewriting import rewrite
 from .summaries import Summarizer
+
+logger = logging.getLogger("memstream.memory")
 
 _CATCH_UP_SECONDS = 600.0
 # Should a commit go by before its waiter is listed.
@@ -50,6 +57,9 @@ class MemoryProcess:
         self._embedder = embedder
         self._ready_waiters: dict[str, list[asyncio.Event]] = {}
         self._retiring: set[asyncio.Task[None]] = set()
+        # Held by whatever fills a generation: deleting the others must not hit one that is being built.
+        self.building = asyncio.Lock()
+        self._healing: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(cls, log: EventLog, directory: Path, embedder: Embedder) -> Self:
@@ -65,6 +75,8 @@ class MemoryProcess:
         try:
             await process._follow(projection)
             await process.summarizer.start()
+            if await projection.ledger.reading(is_stale, projection.ledger):
+                process._start_healing()
         except BaseException:
             await process.close()
             raise
@@ -97,9 +109,37 @@ class MemoryProcess:
         self._retiring.add(retiring)
         retiring.add_done_callback(self._retiring.discard)
 
+    async def renew(self, told: Callable[[Rebuilt], None] = lambda _: None) -> None:
+        """Build the projection again if it holds what was erased, and delete every older one with its files."""
+        async with self.building:
+            until = (await self._log.state()).last_position
+            await self.projector.wait_for(until, timeout=_CATCH_UP_SECONDS)
+            if not await self.ledger.reading(is_stale, self.ledger):
+                return
+            name = await asyncio.to_thread(self.generations.create)
+            ledger, index = await open_stores(self.generations.path(name))
+            try:
+                await Rebuild(self._log, ledger, index).run(until, told, await dropped_positions(self._log))
+            finally:
+                index.close()
+                await asyncio.to_thread(ledger.close)
+            await asyncio.to_thread(self.generations.note, name, until, complete=True)
+            await self.switch(name)
+            await asyncio.gather(*self._retiring, return_exceptions=True)
+            await asyncio.to_thread(self.generations.drop_others)
+
+    async def _heal(self) -> None:
+        """Renew behind an erasure that another process ordered, or that a crash interrupted."""
+        try:
+            await self._log.finish_erasures()
+            await self.renew()
+        except MemstreamError as error:
+            logger.warning("what was erased is still in the projection's files: %s", error)
+
     async def close(self) -> None:
         """Finish the batch in work and close the files."""
         await self.summarizer.stop()
+        await end(*self._healing)
         await asyncio.gather(*self._retiring, return_exceptions=True)
         name, position = self.projection.name, self.ledger.position
         await self.projection.close()
@@ -238,7 +278,14 @@ class MemoryProcess:
         await self.summarizer.settled(scope, max(0.001, deadline - asyncio.get_running_loop().time()))
         return self.projector.position
 
+    def _start_healing(self) -> None:
+        healing = asyncio.create_task(self._heal(), name="renew behind an erasure")
+        self._healing.add(healing)
+        healing.add_done_callback(self._healing.discard)
+
     def _committed(self, commit: Commit) -> None:
+        if commit.erased:
+            self._start_healing()
         for resource_id in commit.resources & self._ready_waiters.keys():
             for waiter in self._ready_waiters[resource_id]:
                 waiter.set()

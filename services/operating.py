@@ -19,9 +19,11 @@ from memstream.projections.models import Digest, Generation
 from memstream.projections.rebuild import Rebuild, Rebuilt, dropped_positions
 
 from . import operations as o
+from .erasing import Erasing
 from .memory import MemoryProcess
 from .operations import Operation, Progress, ResultT, Told
 from .parking import Parking
+from .protocols import Embedder
 
 _SCRATCH = "scratch-"
 
@@ -29,10 +31,11 @@ _SCRATCH = "scratch-"
 class Operations:
     """The operations on one memory process; long ones run one at a time."""
 
-    def __init__(self, log: EventLog, memory: MemoryProcess) -> None:
+    def __init__(self, log: EventLog, memory: MemoryProcess, embedder: Embedder) -> None:
         self._log = log
         self._memory = memory
         self._parking = Parking(log, memory)
+        self._erasing = Erasing(log, memory, embedder)
         self._busy: str | None = None
 
     async def operate(self, operation: Operation[ResultT], told: Told) -> ResultT:
@@ -57,6 +60,10 @@ class Operations:
                 with self._alone("drop"):
                     await asyncio.to_thread(generations.drop, operation.name)
                 answer = await self._list()
+            case o.ForgetItem() | o.ForgetResource() | o.ForgetUser():
+                with self._alone("erasure"):
+                    answer = await self._erasing.operate(operation)
+                    await self._memory.renew(_telling("building memory again", answer.tombstone, told))
             case o.ListParkedEvents() | o.ShowParked() | o.RetryParked() | o.DropParked():
                 answer = await self._parking.operate(operation)
             case _:
@@ -97,7 +104,7 @@ class Operations:
         moment = (await self._log.state()).last_position
         await self._memory.projector.wait_for(moment)
         with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=self._memory.generations.root) as scratch:
-            async with _opened(Path(scratch)) as rebuilt:
+            async with self._memory.building, _opened(Path(scratch)) as rebuilt:
                 rebuild = Rebuild(self._log, *rebuilt, scope=scope)
                 await rebuild.run(moment, _telling("rebuilding", moment, told), await dropped_positions(self._log))
                 with self._memory.projection.use() as at:
@@ -132,15 +139,16 @@ class Operations:
 
     async def _replay_generation(self, told: Told) -> o.Replayed:
         generations = self._memory.generations
-        unfinished = await asyncio.to_thread(generations.unfinished)
-        name = await asyncio.to_thread(generations.create) if unfinished is None else unfinished
-        directory = generations.path(name)
-        end = (await self._log.state()).last_position
-        async with _opened(directory) as (ledger, index):
-            rebuild = Rebuild(self._log, ledger, index)
-            done = await rebuild.run(end, _telling("replaying", end, told), await dropped_positions(self._log))
-        await asyncio.to_thread(generations.note, name, done.position, complete=True)
-        await self._memory.switch(name)
+        async with self._memory.building:
+            unfinished = await asyncio.to_thread(generations.unfinished)
+            name = await asyncio.to_thread(generations.create) if unfinished is None else unfinished
+            directory = generations.path(name)
+            end = (await self._log.state()).last_position
+            async with _opened(directory) as (ledger, index):
+                rebuild = Rebuild(self._log, ledger, index)
+                done = await rebuild.run(end, _telling("replaying", end, told), await dropped_positions(self._log))
+            await asyncio.to_thread(generations.note, name, done.position, complete=True)
+            await self._memory.switch(name)
         return _replayed(name, directory, done, served=True, resumed=unfinished is not None)
 
     async def _rollback(self, operation: o.Rollback) -> Generation:

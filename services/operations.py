@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from memstream.events.errors import InvalidInput
 from memstream.events.payloads import Frozen
 from memstream.events.subjects import Scope
 from memstream.projections.models import Digest, Generation, ParkedEvent
@@ -168,11 +169,50 @@ class DropParked(Operation[Unparked]):
     reason: str = "dropped by an operator"
 
 
+class Forgotten(Frozen):
+    """What an erasure removed: how many events as a whole, how many in part, and where its tombstone is."""
+
+    layer: Literal["item", "resource", "user"]
+    target: str
+    removed: int
+    redacted: int
+    tombstone: int
+
+
+class _Forget(Operation[Forgotten]):
+    result = TypeAdapter(Forgotten)
+    reason: Annotated[str, Field(min_length=1, max_length=1_000)] = "asked for"
+
+    @property
+    def needed_scope(self) -> Scope:
+        """Whose memory is erased from; raises InvalidInput when nobody is named."""
+        if self.scope is None:
+            raise InvalidInput("whose? an erasure names its user")
+        return self.scope
+
+
+class ForgetItem(_Forget):
+    """Erase one item and its words from a user's whole history."""
+
+    item_id: Annotated[str, Field(min_length=1)]
+
+
+class ForgetResource(_Forget):
+    """Erase a resource and everything derived from it alone."""
+
+    resource_id: Annotated[str, Field(min_length=1)]
+
+
+class ForgetUser(_Forget):
+    """Erase everything of a user."""
+
+
 OPERATIONS: dict[str, type[Operation[Any]]] = {
     cls.__name__: cls
     for cls in (
         *(TakeDigest, Verify, Replay, ListGenerations, Rollback, DropGeneration),
         *(ListParkedEvents, ShowParked, RetryParked, DropParked),
+        *(ForgetItem, ForgetResource, ForgetUser),
     )
 }
 

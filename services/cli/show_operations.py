@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from memstream.projections.models import Digest, Generation, ParkedEvent
-from memstream.services.operations import ParkedContent, Replayed, Unparked, Verified
+from memstream.services.operations import Forgotten, ParkedContent, Replayed, Unparked, Verified
 
 
 def show_digest(out: Console, found: Digest) -> None:
@@ -78,3 +78,12 @@ def show_unparked(out: Console, found: Unparked) -> None:
     if found.still_parked:
         out.print("still parked:")
         show_parked(out, found.still_parked)
+
+
+def show_forgotten(out: Console, found: Forgotten) -> None:
+    """Print what an erasure removed."""
+    out.print(
+        f"forgotten: {found.layer} {found.target}; {found.removed} events removed, {found.redacted} kept in part; "
+        f"tombstone at position {found.tombstone}",
+        markup=False,
+    )

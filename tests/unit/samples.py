@@ -164,7 +164,7 @@ def _data() -> list[tuple[Any, p.Frozen]]:
         ),
         (t.UserErased, p.UserErasedData(up_to=9, reason="asked for")),
         (t.HistoryErased, p.HistoryErasedData(layer="item", target="i-1", positions=(3, 5), reason="asked for")),
-        (t.EventRedacted, p.EventRedactedData(position=3, event='{"id": "e-1"}')),
+        (t.EventRedacted, p.EventRedactedData(position=3, recorded=TIME, event='{"id": "e-1"}')),
         (t.EventDropped, p.EventDroppedData(position=4, reason="half written by a foreign client")),
     ]
 

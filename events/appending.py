@@ -81,18 +81,19 @@ class Appender:
         while missing := [message for message in messages if message.event.id not in known]:
             try:
                 done = await self._publish(missing)
-                if messages is not (renamed := await self._renamed(messages, done)):
-                    messages = renamed
-                    continue
-                known |= {one.id: one for one in done}
+                renamed = await self._renamed(messages, done)
+                if renamed == messages:
+                    known |= {one.id: one for one in done}
             except ServerRefusedError as error:
                 found = await self._resolve_refusal(error, [message.event for message in missing])
-                if not found and messages == (renamed := await self._renamed(messages)):
+                renamed = messages if found else await self._renamed(messages)
+                if not found and renamed == messages:
                     raise
-                messages = messages if found else renamed
                 known |= found
             except (NatsError, TimeoutError, OSError) as error:
                 await self._before_retry(error, deadline)
+                renamed = messages
+            messages = renamed
         return [known[event.id] for event in events]
 
     async def _publish(self, messages: Sequence[_Message]) -> list[Appended]:
@@ -161,7 +162,7 @@ class Appender:
             if tombstone:
                 again = f"{message.event.id}{ERASED_MARK}{tombstone}"
                 renamed[place] = message._replace(message_id=again)
-        return messages if renamed == messages else renamed
+        return renamed
 
     async def _before_retry(self, error: Exception, deadline: float) -> None:
         if isinstance(error, MaxPayloadError):

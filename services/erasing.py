@@ -8,8 +8,8 @@ built again from what is left. The files of older projections are deleted.
 import base64
 import io
 import json
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -162,7 +162,7 @@ class Erasing:
         vectors = await self._embedder.embed(list(changed.values()))
         return {
             key: p.Embedded(
-                layer=key[1],
+                layer=cast("p.VectorLayer", key[1]),
                 id=key[2],
                 vector=base64.b64encode(np.asarray(vector, dtype="<f2").tobytes()).decode(),
             )
@@ -188,7 +188,7 @@ class Erasing:
                     old.append(event.data.digest)
         return contents, old
 
-    async def _readable_events(self, scope: Scope, types: Sequence[str]) -> Any:
+    async def _readable_events(self, scope: Scope, types: Sequence[str]) -> AsyncIterator[Event]:
         async for stored in self._log.read_stored(scope=scope, types=types):
             if (event := _readable(stored)) is not None:
                 yield event

@@ -17,12 +17,12 @@ from nats.js.errors import APIError, NotFoundError
 
 from .appending import MAX_BATCH, Appended, Appender
 from .connection import connect, disconnect
-from .errors import LogUnavailable
+from .errors import LogIntegrityError, LogUnavailable
 from .objects import ResourceStore
 from .overwriting import deleted_positions, erase_messages
 from .reading import Stored, follow, read
 from .redaction import TOMBSTONES, Redactions, merged
-from .stream import STREAM, LogState, ensure_stream, stream_state
+from .stream import STREAM, LogState, checked_state, ensure_stream, stream_state
 from .subjects import ROOT, Scope, parse_subject, subject_of, user_subjects
 from .types import EVENT_TYPES, Event
 
@@ -38,6 +38,8 @@ class EventLog:
     ) -> None:
         self.nc = nc
         self.log_id = state.log_id
+        self._known = state
+        self._broken: str | None = None
         self._owns_connection = owns_connection
         self.resources = ResourceStore(nc, replicas=replicas)
         self._redactions = Redactions(nc)
@@ -53,11 +55,25 @@ class EventLog:
         state = await ensure_stream(nc.jetstream(timeout=timeout), replicas=replicas)
         return cls(nc, state, timeout=timeout, replicas=replicas, owns_connection=isinstance(server, str))
 
+    async def check(self) -> LogState:
+        """Compare the log with what it was; once it has failed, nothing is appended through this object any more.
+
+        Raises LogIntegrityError when it was replaced, lost its end or could drop history, LogUnavailable when the
+        server does not answer.
+        """
+        try:
+            self._known = await checked_state(self.nc.jetstream(timeout=5), self._known)
+        except LogIntegrityError as error:
+            self._broken = str(error)
+            raise
+        return self._known
+
     async def append(self, event: Event) -> Appended:
         """Append one event; acknowledged means on disk. A repeated append returns the original position.
 
         Raises TooLarge, StorageFull, or LogUnavailable (then it is safe to repeat the call).
         """
+        self._refuse_broken()
         return (await self._appender.append([event]))[0]
 
     async def append_many(self, events: Sequence[Event], *, split: bool = False) -> list[Appended]:
@@ -66,9 +82,14 @@ class EventLog:
         ``split=True`` accepts any number and appends them as a pipeline of atomic batches: each batch is all or
         none, and after an error a repeated call appends what is missing.
         """
+        self._refuse_broken()
         if len(events) <= MAX_BATCH or not split:
             return await self._appender.append(events)
         return await self._append_pipelined(events)
+
+    def _refuse_broken(self) -> None:
+        if self._broken is not None:
+            raise LogIntegrityError(self._broken)
 
     async def _append_pipelined(self, events: Sequence[Event]) -> list[Appended]:
         results: list[Appended] = []

@@ -42,13 +42,42 @@ async def ensure_stream(js: JetStreamContext, *, replicas: int = 1) -> LogState:
         info = await _create(js, replicas)
     except (NatsError, TimeoutError) as error:
         raise LogUnavailable(f"JetStream does not answer ({error!r}); is the server started with -js?") from error
-    problems = risks(info.config)
-    if problems:
+    _refuse_risks(info)
+    return state_of(info)
+
+
+def _refuse_risks(info: StreamInfo) -> None:
+    if problems := risks(info.config):
         raise LogIntegrityError(
             f"stream {STREAM!r} is configured so that it would lose history: {'; '.join(problems)}. "
-            f"Correct it with 'nats stream edit {STREAM}', or point memstream at another server"
+            f"Correct it with 'nats stream edit {STREAM}' and start again, or point memstream at another server"
         )
-    return state_of(info)
+
+
+async def checked_state(js: JetStreamContext, known: LogState) -> LogState:
+    """Return the present state, compared with an earlier one.
+
+    Raises LogIntegrityError when the log is another one, lost its end, or would lose history by its configuration.
+    """
+    try:
+        info = await js.stream_info(STREAM)
+    except NotFoundError as error:
+        raise LogIntegrityError(f"stream {STREAM!r} is gone from the server; restore it from a backup") from error
+    except (NatsError, APIError, TimeoutError) as error:
+        raise LogUnavailable(f"the log does not answer: {error!r}") from error
+    state = state_of(info)
+    if state.log_id != known.log_id:
+        raise LogIntegrityError(
+            f"the server's log was replaced: it is {state.log_id} now and was {known.log_id}. Bring the old one back, "
+            "or start again with an empty data directory to accept the new one"
+        )
+    if state.last_position < known.last_position:
+        raise LogIntegrityError(
+            f"the log lost its end: it ends at {state.last_position} and had reached {known.last_position}. "
+            "Restore it from a backup, or start again with an empty projection to accept the loss"
+        )
+    _refuse_risks(info)
+    return state
 
 
 async def _create(js: JetStreamContext, replicas: int) -> StreamInfo:

@@ -94,6 +94,14 @@ class Projector:
             await self._ledger.writing(mark_clean, self._ledger, state.last_position)
         self._task = asyncio.create_task(self._run(), name="projector")
 
+    async def halt(self, error: LogIntegrityError) -> None:
+        """Stop following a log that can no longer be trusted; what is projected stays readable."""
+        self.failure = str(error)
+        await self.stop()
+        # A batch that was in work may have called all well at its end.
+        self.failure = str(error)
+        logger.critical("projection stopped: %s", error)
+
     async def stop(self) -> None:
         """Finish the batch in work and stop."""
         await end(self._task)

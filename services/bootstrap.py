@@ -29,6 +29,7 @@ from .protocols import Embedder, Extractor
 from .reads import Port
 from .rpc import RemotePort, serve, serve_operations
 from .settings import Settings
+from .watching import watch
 from .workers import WorkerPool
 
 Part = Literal["gateway", "memory", "extraction", "embedding"]
@@ -92,6 +93,8 @@ async def run(
         await broker.start()
         stack.push_async_callback(_stop, broker)
         stack.push_async_callback(pool.stop)
+        watching = asyncio.create_task(watch(log, memory), name="log watch")
+        stack.push_async_callback(end, watching)
         engine = Engine(log, port, operator, settings)
         yield Service(settings, url, log, engine, chosen, memory, broker)
 

@@ -110,7 +110,8 @@ class Projector:
             if work is not None:
                 await asyncio.gather(work, return_exceptions=True)
         for _, waiter in self._waiters:
-            waiter.cancel()
+            if not waiter.done():
+                waiter.set_exception(Unavailable(f"the projection stopped: {self.failure or 'the service ends'}"))
 
     def hand_over(self, other: "Projector") -> None:
         """Let those who wait for a position wait for the other projector's."""

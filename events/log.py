@@ -40,6 +40,7 @@ class EventLog:
         self.log_id = state.log_id
         self._known = state
         self._broken: str | None = None
+        self._reached = state.last_position
         self._owns_connection = owns_connection
         self.resources = ResourceStore(nc, replicas=replicas)
         self._redactions = Redactions(nc)
@@ -62,6 +63,8 @@ class EventLog:
         server does not answer.
         """
         try:
+            if self._broken is not None:
+                raise LogIntegrityError(self._broken)
             self._known = await checked_state(self.nc.jetstream(timeout=5), self._known)
         except LogIntegrityError as error:
             self._broken = str(error)
@@ -73,8 +76,7 @@ class EventLog:
 
         Raises TooLarge, StorageFull, or LogUnavailable (then it is safe to repeat the call).
         """
-        self._refuse_broken()
-        return (await self._appender.append([event]))[0]
+        return (await self._append([event]))[0]
 
     async def append_many(self, events: Sequence[Event], *, split: bool = False) -> list[Appended]:
         """Append up to 1,000 events atomically, all or none; results are in the order of ``events``.
@@ -82,14 +84,25 @@ class EventLog:
         ``split=True`` accepts any number and appends them as a pipeline of atomic batches: each batch is all or
         none, and after an error a repeated call appends what is missing.
         """
-        self._refuse_broken()
         if len(events) <= MAX_BATCH or not split:
-            return await self._appender.append(events)
+            return await self._append(events)
         return await self._append_pipelined(events)
 
-    def _refuse_broken(self) -> None:
+    async def _append(self, events: Sequence[Event]) -> list[Appended]:
+        """Append a batch; a log that gives a position it has given before has lost what was there."""
         if self._broken is not None:
             raise LogIntegrityError(self._broken)
+        reached = self._reached
+        done = await self._appender.append(events)
+        fresh = [one.position for one in done if not one.duplicate]
+        if fresh and min(fresh) <= reached:
+            self._broken = (
+                f"the log lost its end: it gave position {min(fresh)} again, and had reached {reached}. "
+                "Restore it from a backup, or start again with an empty projection to accept the loss"
+            )
+            raise LogIntegrityError(self._broken)
+        self._reached = max([self._reached, *fresh])
+        return done
 
     async def _append_pipelined(self, events: Sequence[Event]) -> list[Appended]:
         results: list[Appended] = []
@@ -98,7 +111,7 @@ class EventLog:
             for start in range(0, len(events), MAX_BATCH):
                 if len(flight) == _PIPELINE:
                     results += await flight.popleft()
-                flight.append(asyncio.create_task(self._appender.append(events[start : start + MAX_BATCH])))
+                flight.append(asyncio.create_task(self._append(events[start : start + MAX_BATCH])))
                 # Let the batch reach the socket before the next one, so that batches keep their order.
                 await asyncio.sleep(0)
             while flight:

@@ -66,9 +66,9 @@ async def checked_state(js: JetStreamContext, known: LogState) -> LogState:
     except (NatsError, APIError, TimeoutError) as error:
         raise LogUnavailable(f"the log does not answer: {error!r}") from error
     state = state_of(info)
-    if state.log_id != known.log_id:
+    if state.log_id != known.log_id or state.created != known.created:
         raise LogIntegrityError(
-            f"the server's log was replaced: it is {state.log_id} now and was {known.log_id}. Bring the old one back, "
+            f"the server's log was replaced: it is {state.log_id} now, created {state.created}, and was {known.log_id}. Bring the old one back, "
             "or start again with an empty data directory to accept the new one"
         )
     if state.last_position < known.last_position:

@@ -66,10 +66,12 @@ async def test_a_log_that_was_replaced_is_refused_while_running(memory: AsyncMem
     assert await memory.user("ana").items()
 
 
-async def test_a_log_that_lost_its_end_is_refused_while_running(memory: AsyncMemory) -> None:
+async def test_a_log_that_begins_anew_is_refused_while_running(memory: AsyncMemory) -> None:
     js = stream_of(memory)
     config = (await js.stream_info(STREAM)).config
     await js.delete_stream(STREAM)
     await js.add_stream(config)
-    assert "lost its end" in await refusal(memory)
+    said = await refusal(memory)
+    # Whoever writes first sees a position again; else the watch sees another creation.
+    assert "lost its end" in said or "replaced" in said
     assert await memory.user("ana").items()

@@ -255,3 +255,48 @@ class Generation(Frozen):
     position: int
     created: float
     bytes: int
+
+
+class Change(Frozen):
+    """Something that came, ended or grew at a position; ``text`` is a statement or a name."""
+
+    id: str
+    text: str
+    position: int
+    reason: str | None = None
+
+
+class Moved(Frozen):
+    """An item that changed its categories, by their names."""
+
+    id: str
+    text: str
+    out_of: tuple[str, ...]
+    into: tuple[str, ...]
+
+
+class FileChange(Frozen):
+    """A category file that was written or rewritten: its versions, and the lines that came and went."""
+
+    category_id: str
+    name: str
+    version_before: int
+    version_after: int
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+class MemoryDiff(Frozen):
+    """What changed in a user's memory behind position ``since``, up to ``until``; ``words`` tells it in sentences."""
+
+    since: int
+    until: int
+    resources: tuple[Change, ...]
+    items_added: tuple[Change, ...]
+    items_ended: tuple[Change, ...]
+    sources_gained: tuple[Change, ...]
+    categories_opened: tuple[Change, ...]
+    categories_closed: tuple[Change, ...]
+    moved: tuple[Moved, ...]
+    files: tuple[FileChange, ...]
+    words: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from memstream.events.errors import InvalidInput, MemstreamError
 from memstream.events.payloads import FeedbackGivenData
 from memstream.events.publisher import Labels
 from memstream.events.subjects import Scope
-from memstream.projections.models import Category, CategoryFile, Counts, Item, Lineage, Resource, Segment
+from memstream.projections.models import Category, CategoryFile, Counts, Item, Lineage, MemoryDiff, Resource, Segment
 
 from . import reads
 from .backend import Backend
@@ -232,6 +232,10 @@ class AsyncUser:
     async def counts(self, *, as_of: When | None = None) -> Counts:
         """Count what this memory holds."""
         return await self._backend.ask(_checked(reads.GetCounts, **self._who, as_of=as_of))
+
+    async def diff(self, since: When, until: When | None = None) -> MemoryDiff:
+        """Return what changed behind one moment, up to another (default: now), layer by layer and in words."""
+        return await self._backend.ask(_checked(reads.GetDiff, **self._who, since=since, until=until))
 
     async def settle(self, *, timeout: float = 60.0) -> int:
         """Wait until nothing is waiting to be extracted, embedded or summarized; return the position."""

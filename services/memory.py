@@ -21,11 +21,12 @@ from memstream.events.payloads import Usage
 from memstream.events.subjects import Scope
 from memstream.events.tasks import end
 from memstream.projections.apply import space_name
+from memstream.projections.differences import difference
 from memstream.projections.generations import Generations
 from memstream.projections.ledger import Ledger
 from memstream.projections.lineage import trace
 from memstream.projections.live import Projection, open_stores
-from memstream.projections.models import Recalled
+from memstream.projections.models import MemoryDiff, Recalled
 from memstream.projections.projector import Commit, Projector
 from memstream.projections.reader import Reader
 from memstream.projections.rebuild import Rebuild, Rebuilt, dropped_positions
@@ -162,6 +163,8 @@ class MemoryProcess:
         match request:
             case reads.Ask():
                 answer = await self._find(scope, request, moment)
+            case reads.GetDiff():
+                answer = await self._diff(scope, request)
             case reads.GetOutcome():
                 answer = await self._outcome(scope, request)
             case reads.GetProgress():
@@ -235,6 +238,14 @@ class MemoryProcess:
         if position is None:
             raise InvalidInput(f"as_of {as_of.isoformat()} is before the first event of the log")
         return position
+
+    async def _diff(self, scope: Scope, request: reads.GetDiff) -> MemoryDiff:
+        since = await self.moment(request.since)
+        until = self.projector.position if request.until is None else await self.moment(request.until)
+        if until < since:
+            raise InvalidInput(f"the diff ends at {until}, before it begins at {since}: swap the two")
+        with self.projection.use() as at:
+            return await at.ledger.reading(difference, at.ledger, scope, since, until)
 
     async def _outcome(self, scope: Scope, request: reads.GetOutcome) -> reads.Outcome:
         if request.wait:

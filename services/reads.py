@@ -18,6 +18,7 @@ from memstream.projections.models import (
     Item,
     ItemHit,
     Lineage,
+    MemoryDiff,
     ParkedEvent,
     Recalled,
     Resource,
@@ -131,6 +132,15 @@ class GetLineage(Read[Lineage]):
     path = "/v1/lineage/{id:path}"
     reply = TypeAdapter(Lineage)
     id: str
+
+
+class GetDiff(Read[MemoryDiff]):
+    """What changed between two moments: behind ``since``, up to ``until`` (default: now)."""
+
+    path = "/v1/diff"
+    reply = TypeAdapter(MemoryDiff)
+    since: AsOf
+    until: AsOf | None = None
 
 
 class GetCounts(Read[Counts]):
@@ -295,6 +305,7 @@ def _all_reads() -> dict[str, type[Read[Any]]]:
             ),
             *(
                 GetLineage,
+                GetDiff,
                 GetCounts,
                 ListParked,
                 GetServed,

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
 
 from memstream.events.errors import Unavailable
-from memstream.projections.models import Category, CategoryFile, Counts, Item, Lineage, Resource, Segment
+from memstream.projections.models import Category, CategoryFile, Counts, Item, Lineage, MemoryDiff, Resource, Segment
 
 from .asynchronous import AsyncMemory, AsyncUser, HistoryLike, When
 from .inputs import Content
@@ -226,6 +226,10 @@ class User:
     def counts(self, *, as_of: When | None = None) -> Counts:
         """See ``AsyncUser.counts``."""
         return self._loop.run(self._user.counts(as_of=as_of))
+
+    def diff(self, since: When, until: When | None = None) -> MemoryDiff:
+        """See ``AsyncUser.diff``."""
+        return self._loop.run(self._user.diff(since, until))
 
     def settle(self, *, timeout: float = 60.0) -> int:
         """See ``AsyncUser.settle``."""

@@ -156,6 +156,33 @@ def lineage(
 
 
 @app.command()
+def diff(
+    user: UserOption,
+    since: Annotated[str, typer.Option("--from", help="A log position or a time.")],
+    until: Annotated[str | None, typer.Option("--to", help="A log position or a time; default: now.")] = None,
+    tenant: TenantOption = "default",
+    data_dir: DataOption = DATA,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what changed in memory between two moments, in words.
+
+    Examples: `memstream diff -u ana --from 1200` · `memstream diff -u ana --from 2026-11-01T12:00Z --to 1300`
+    """
+    where = Where(user, tenant, data_dir, url, as_json)
+    with errors_end(as_json), where.open() as memory:
+        begin = moment(since)
+        assert begin is not None
+        found = memory.diff(begin, moment(until))
+        if as_json:
+            where.print(found)
+            return
+        out.print(f"positions {found.since} to {found.until}", style="dim")
+        for sentence in found.words:
+            out.print(sentence, markup=False)
+
+
+@app.command()
 def events(
     user: UserOption,
     after: Annotated[int, typer.Option(help="Only events behind this log position.", min=0)] = 0,

@@ -65,6 +65,19 @@ async def test_a_time_is_as_good_as_a_position(user: AsyncUser) -> None:
     assert [item.text for item in await user.items(as_of=between)] == ["I live in a small flat in Porto."]
 
 
+async def test_a_diff_tells_what_changed_in_words(user: AsyncUser) -> None:
+    then = await moved(user)
+    diff = await user.diff(then)
+    assert [one.text for one in diff.items_added] == ["I live in a large house in Faro now."]
+    assert any(sentence.startswith("learned: I live in a large house") for sentence in diff.words)
+    assert any("Faro" in line for file in diff.files for line in file.added)
+    assert [one.text for one in diff.resources] == ["conversation"]
+    nothing = await user.diff(diff.until, diff.until)
+    assert nothing.words == ("nothing changed",)
+    with pytest.raises(InvalidInput, match="swap"):
+        await user.diff(diff.until, then)
+
+
 async def test_moments_that_are_none_are_refused(user: AsyncUser) -> None:
     then = await moved(user)
     for moment in (then + 1_000_000, datetime.now(UTC) + timedelta(hours=1)):

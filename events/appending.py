@@ -18,7 +18,7 @@ from nats.errors import MaxPayloadError, NoRespondersError
 
 from .errors import InvalidEvent, LogUnavailable, MemstreamError, StorageFull, TooLarge
 from .ids import new_id, time_of
-from .reading import ERASED_MARK, find_positions
+from .reading import ERASED_MARK, RECORDED_HEADER, find_positions
 from .stream import DUPLICATE_WINDOW_SECONDS
 from .types import Event
 
@@ -98,7 +98,7 @@ class Appender:
 
     async def _publish(self, messages: Sequence[_Message]) -> list[Appended]:
         if len(messages) == 1:
-            ack = await self._request(messages[0], {"Nats-Msg-Id": messages[0].message_id})
+            ack = await self._request(messages[0], _headers(messages[0]))
             duplicate = bool(ack.get("duplicate"))
             return [Appended(messages[0].event.id, int(cast("int", ack["seq"])), duplicate)]
         batch, last = new_id(), len(messages)
@@ -192,11 +192,15 @@ class Appender:
 
 
 def _batch_headers(message: _Message, batch: str, sequence: int) -> dict[str, str]:
-    return {
-        "Nats-Msg-Id": message.message_id,
-        "Nats-Batch-Id": batch,
-        "Nats-Batch-Sequence": str(sequence),
-    }
+    return _headers(message) | {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(sequence)}
+
+
+def _headers(message: _Message) -> dict[str, str]:
+    headers = {"Nats-Msg-Id": message.message_id}
+    if message.event.recorded is not None:
+        # It comes from another log, and keeps the time at which that one recorded it.
+        headers[RECORDED_HEADER] = message.event.recorded.isoformat()
+    return headers
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

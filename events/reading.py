@@ -26,6 +26,8 @@ _HEARTBEAT_SECONDS = 1.0
 _BUFFER = 4_096
 # Stands in the message id of an event that comes again after its first one was erased.
 ERASED_MARK = "~erased-"
+# When another log recorded an event that was brought here from it.
+RECORDED_HEADER = "Memstream-Recorded"
 
 
 class Stored(NamedTuple):
@@ -141,14 +143,26 @@ async def find_positions(js: JetStreamContext, subjects: set[str], ids: set[str]
 
 def _stored(message: Msg) -> Stored:
     meta = message.metadata
+    headers = message.headers or {}
     return Stored(
         position=meta.sequence.stream,
         subject=message.subject,
         body=message.data,
-        recorded=meta.timestamp,
+        recorded=_recorded(headers.get(RECORDED_HEADER), meta.timestamp),
         pending=meta.num_pending,
-        message_id=(message.headers or {}).get("Nats-Msg-Id", ""),
+        message_id=headers.get("Nats-Msg-Id", ""),
     )
+
+
+def _recorded(elsewhere: str | None, here: datetime) -> datetime:
+    """Return when an event was recorded first; a time that is none, or is still to come, is not believed."""
+    if elsewhere is None:
+        return here
+    try:
+        moment = datetime.fromisoformat(elsewhere)
+    except ValueError:
+        return here
+    return min(moment, here) if moment.tzinfo is not None else here
 
 
 async def _close(reader: JetStreamContext.PushSubscription) -> None:

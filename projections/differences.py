@@ -13,7 +13,7 @@ _SHOWN = 90
 
 def difference(ledger: Ledger, scope: Scope, since: int, until: int) -> MemoryDiff:
     """Return what was made, ended, moved and rewritten in ``(since, until]``."""
-    span = {"scope": scope.key, "since": since, "until": until}
+    span: dict[str, str | int] = {"scope": scope.key, "since": since, "until": until}
     added = _changes(
         ledger,
         "SELECT id, text, made, NULL FROM items WHERE scope = $scope AND made > $since AND made <= $until "

@@ -129,6 +129,10 @@ class Ledger:
             self.rollback()
             raise
 
+    def checkpoint(self) -> None:
+        """Write everything into the one file, so that it can be copied."""
+        self._writer.execute("CHECKPOINT")
+
     def remember(self, facts: Mapping[str, str]) -> None:
         """Write facts about the ledger itself; the writer's thread alone may call it."""
         self._put_meta(self._writer, facts)

@@ -7,7 +7,7 @@ the index back to the ledger's position and goes on from there, so any batch siz
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple, cast
 
 import duckdb
@@ -239,6 +239,14 @@ class Projector:
         attempts = await self._ledger.writing(attempts_of, self._ledger, [position])
         if attempts:
             await self._amend(attempts, frozenset({position}))
+
+    @contextlib.asynccontextmanager
+    async def resting(self) -> AsyncIterator[None]:
+        """Keep both stores as they are for a while: no batch is written, and no fragments are merged."""
+        async with self._lock:
+            if self._optimizing is not None:
+                await asyncio.gather(self._optimizing, return_exceptions=True)
+            yield
 
     async def idle(self) -> None:
         """Return once the batch in work, with all that follows from it, is written."""

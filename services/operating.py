@@ -19,11 +19,13 @@ from memstream.projections.models import Digest, Generation
 from memstream.projections.rebuild import Rebuild, Rebuilt, dropped_positions
 
 from . import operations as o
+from .archive import export_log, import_log
 from .erasing import Erasing
 from .memory import MemoryProcess
 from .operations import Operation, Progress, ResultT, Told
 from .parking import Parking
 from .protocols import Embedder
+from .snapshots import Snapshots
 
 _SCRATCH = "scratch-"
 
@@ -36,6 +38,7 @@ class Operations:
         self._memory = memory
         self._parking = Parking(log, memory)
         self._erasing = Erasing(log, memory, embedder)
+        self._snapshots = Snapshots(log, memory)
         self._busy: str | None = None
 
     async def operate(self, operation: Operation[ResultT], told: Told) -> ResultT:
@@ -64,6 +67,20 @@ class Operations:
                 with self._alone("erasure"):
                     answer = await self._erasing.operate(operation)
                     await self._memory.renew(_telling("building memory again", answer.tombstone, told))
+            case o.Export():
+                dropped = await dropped_positions(self._log)
+                answer = await export_log(self._log, Path(operation.path), operation.scope, dropped, told)
+            case o.Import():
+                with self._alone("import"):
+                    answer = await import_log(self._log, Path(operation.path), operation.only_tenant, told)
+            case o.CreateSnapshot():
+                with self._alone("snapshot"):
+                    answer = await self._snapshots.create(operation.name)
+            case o.ListSnapshots():
+                answer = await self._snapshots.list()
+            case o.RestoreSnapshot():
+                with self._alone("restore"):
+                    answer = await self._restore(operation, told)
             case o.ListParkedEvents() | o.ShowParked() | o.RetryParked() | o.DropParked():
                 answer = await self._parking.operate(operation)
             case _:
@@ -150,6 +167,18 @@ class Operations:
             await asyncio.to_thread(generations.note, name, done.position, complete=True)
             await self._memory.switch(name)
         return _replayed(name, directory, done, served=True, resumed=unfinished is not None)
+
+    async def _restore(self, operation: o.RestoreSnapshot, told: Told) -> o.Restored:
+        if (reason := await self._snapshots.usable(operation.name)) is None:
+            async with self._memory.building:
+                restored = await self._snapshots.restore(operation.name)
+            await self._memory.renew()
+            return restored
+        made = await self._replay_generation(told)
+        assert made.generation is not None
+        return o.Restored(
+            generation=made.generation, position=made.position, replayed=True, reason=f"not restored: {reason}"
+        )
 
     async def _rollback(self, operation: o.Rollback) -> Generation:
         generations = self._memory.generations

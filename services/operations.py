@@ -169,6 +169,80 @@ class DropParked(Operation[Unparked]):
     reason: str = "dropped by an operator"
 
 
+class Exported(Frozen):
+    """What an export holds: events and resources, up to which position, in which file of how many bytes."""
+
+    path: str
+    events: int
+    resources: int
+    until: int
+    bytes: int
+
+
+class Export(Operation[Exported]):
+    """Write the whole log, or one user's, with the resources into one file on the service's machine."""
+
+    result = TypeAdapter(Exported)
+    path: str
+
+
+class Imported(Frozen):
+    """What an import brought: events in the file, those that were new here, new resources, the last position."""
+
+    events: int
+    added: int
+    resources_added: int
+    position: int
+
+
+class Import(Operation[Imported]):
+    """Append what an export holds; ``only_tenant`` refuses a file of anybody else."""
+
+    result = TypeAdapter(Imported)
+    path: str
+    only_tenant: str | None = None
+
+
+class Snapshot(Frozen):
+    """A kept copy of the projection: its name, position, schema version, digest, when it was made, its size."""
+
+    name: str
+    position: int
+    schema_version: int
+    digest: str
+    created: float
+    bytes: int
+
+
+class CreateSnapshot(Operation[Snapshot]):
+    """Keep a copy of the projection as it is now."""
+
+    result = TypeAdapter(Snapshot)
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")] | None = None
+
+
+class ListSnapshots(Operation[list[Snapshot]]):
+    """All snapshots, oldest first."""
+
+    result = TypeAdapter(list[Snapshot])
+
+
+class Restored(Frozen):
+    """What a restore serves now; ``replayed`` tells that the snapshot was of no use and the log was replayed."""
+
+    generation: str
+    position: int
+    replayed: bool
+    reason: str | None = None
+
+
+class RestoreSnapshot(Operation[Restored]):
+    """Serve a snapshot and what has happened since; one of another schema version is rebuilt from the log instead."""
+
+    result = TypeAdapter(Restored)
+    name: str
+
+
 class Forgotten(Frozen):
     """What an erasure removed: how many events as a whole, how many in part, and where its tombstone is."""
 
@@ -213,6 +287,7 @@ OPERATIONS: dict[str, type[Operation[Any]]] = {
         *(TakeDigest, Verify, Replay, ListGenerations, Rollback, DropGeneration),
         *(ListParkedEvents, ShowParked, RetryParked, DropParked),
         *(ForgetItem, ForgetResource, ForgetUser),
+        *(Export, Import, CreateSnapshot, ListSnapshots, RestoreSnapshot),
     )
 }
 

@@ -6,7 +6,17 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from memstream.projections.models import Digest, Generation, ParkedEvent
-from memstream.services.operations import Forgotten, ParkedContent, Replayed, Unparked, Verified
+from memstream.services.operations import (
+    Exported,
+    Forgotten,
+    Imported,
+    ParkedContent,
+    Replayed,
+    Restored,
+    Snapshot,
+    Unparked,
+    Verified,
+)
 
 
 def show_digest(out: Console, found: Digest) -> None:
@@ -87,3 +97,35 @@ def show_forgotten(out: Console, found: Forgotten) -> None:
         f"tombstone at position {found.tombstone}",
         markup=False,
     )
+
+
+def show_snapshots(out: Console, found: Sequence[Snapshot]) -> None:
+    """Print snapshots, one a line."""
+    if not found:
+        out.print("no snapshots")
+    for one in found:
+        made = datetime.fromtimestamp(one.created, UTC)
+        out.print(
+            f"{one.name:<24} position {one.position:>9}  {one.bytes / 2**20:>9,.1f} MiB  {made:%Y-%m-%d %H:%M:%S}"
+        )
+
+
+def show_restored(out: Console, found: Restored) -> None:
+    """Print what is served now, and why it was replayed if it was."""
+    if found.reason:
+        out.print(f"[yellow]{found.reason}[/]; replayed from the log")
+    out.print(f"serving {found.generation} at position {found.position}")
+
+
+def show_exported(out: Console, found: Exported) -> None:
+    """Print what was written where."""
+    out.print(
+        f"wrote {found.events:,} events and {found.resources:,} resources up to position {found.until} "
+        f"into {found.path} ({found.bytes / 2**20:,.1f} MiB)",
+        markup=False,
+    )
+
+
+def show_imported(out: Console, found: Imported) -> None:
+    """Print how much was new."""
+    out.print(f"{found.events:,} events read, {found.added:,} were new, {found.resources_added:,} new resources")

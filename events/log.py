@@ -62,9 +62,8 @@ class EventLog:
         Raises LogIntegrityError when it was replaced, lost its end or could drop history, LogUnavailable when the
         server does not answer.
         """
+        self._refuse_broken()
         try:
-            if self._broken is not None:
-                raise LogIntegrityError(self._broken)
             self._known = await checked_state(self.nc.jetstream(timeout=5), self._known)
         except LogIntegrityError as error:
             self._broken = str(error)
@@ -88,10 +87,13 @@ class EventLog:
             return await self._append(events)
         return await self._append_pipelined(events)
 
-    async def _append(self, events: Sequence[Event]) -> list[Appended]:
-        """Append a batch; a log that gives a position it has given before has lost what was there."""
+    def _refuse_broken(self) -> None:
         if self._broken is not None:
             raise LogIntegrityError(self._broken)
+
+    async def _append(self, events: Sequence[Event]) -> list[Appended]:
+        """Append a batch; a log that gives a position it has given before has lost what was there."""
+        self._refuse_broken()
         reached = self._reached
         done = await self._appender.append(events)
         fresh = [one.position for one in done if not one.duplicate]

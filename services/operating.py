@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
 from memstream.events.errors import InvalidInput, Unavailable
 from memstream.events.log import EventLog
-from memstream.events.subjects import Scope
 from memstream.projections.digest import digest_of, first_difference
 from memstream.projections.index import Index
 from memstream.projections.ledger import Ledger
@@ -29,6 +28,8 @@ from .snapshots import Snapshots
 
 _SCRATCH = "scratch-"
 
+Handler = Callable[[Any, Told], Awaitable[Any]]
+
 
 class Operations:
     """The operations on one memory process; long ones run one at a time."""
@@ -40,64 +41,65 @@ class Operations:
         self._erasing = Erasing(log, memory, embedder)
         self._snapshots = Snapshots(log, memory)
         self._busy: str | None = None
+        # What each operation is called where only one may run at a time, and who carries it out.
+        self._handlers: dict[type[Operation[Any]], tuple[str | None, Handler]] = {
+            o.TakeDigest: (None, self._digest),
+            o.Verify: ("verify", self._verify),
+            o.Replay: ("replay", self._replay),
+            o.ListGenerations: (None, self._list_generations),
+            o.Rollback: ("rollback", self._rollback),
+            o.DropGeneration: ("drop", self._drop_generation),
+            o.ForgetItem: ("erasure", self._forget),
+            o.ForgetResource: ("erasure", self._forget),
+            o.ForgetUser: ("erasure", self._forget),
+            o.Export: (None, self._export),
+            o.Import: ("import", self._import),
+            o.CreateSnapshot: ("snapshot", self._create_snapshot),
+            o.ListSnapshots: (None, self._list_snapshots),
+            o.RestoreSnapshot: ("restore", self._restore),
+        }
 
     async def operate(self, operation: Operation[ResultT], told: Told) -> ResultT:
         """Carry an operation out; see ``operations`` for them all."""
-        generations = self._memory.generations
-        answer: Any
-        match operation:
-            case o.TakeDigest():
-                answer = await self._digest(operation)
-            case o.Verify():
-                with self._alone("verify"):
-                    answer = await self._verify(operation.scope, told)
-            case o.Replay():
-                with self._alone("replay"):
-                    answer = await self._replay(operation, told)
-            case o.ListGenerations():
-                answer = await self._list()
-            case o.Rollback():
-                with self._alone("rollback"):
-                    answer = await self._rollback(operation)
-            case o.DropGeneration():
-                with self._alone("drop"):
-                    await asyncio.to_thread(generations.drop, operation.name)
-                answer = await self._list()
-            case o.ForgetItem() | o.ForgetResource() | o.ForgetUser():
-                with self._alone("erasure"):
-                    answer = await self._erasing.operate(operation)
-                    await self._memory.renew(_telling("building memory again", answer.tombstone, told))
-            case o.Export():
-                dropped = await dropped_positions(self._log)
-                answer = await export_log(self._log, Path(operation.path), operation.scope, dropped, told)
-            case o.Import():
-                with self._alone("import"):
-                    answer = await import_log(self._log, Path(operation.path), operation.only_tenant, told)
-            case o.CreateSnapshot():
-                with self._alone("snapshot"):
-                    answer = await self._snapshots.create(operation.name)
-            case o.ListSnapshots():
-                answer = await self._snapshots.list()
-            case o.RestoreSnapshot():
-                with self._alone("restore"):
-                    answer = await self._restore(operation, told)
-            case o.ListParkedEvents() | o.ShowParked() | o.RetryParked() | o.DropParked():
-                answer = await self._parking.operate(operation)
-            case _:
-                raise InvalidInput(f"memory cannot carry out {type(operation).__name__}")
-        return cast("ResultT", answer)
-
-    @contextlib.contextmanager
-    def _alone(self, what: str) -> Any:
+        if isinstance(operation, o.ListParkedEvents | o.ShowParked | o.RetryParked | o.DropParked):
+            return cast("ResultT", await self._parking.operate(operation))
+        what, handler = self._handlers[type(operation)]
+        if what is None:
+            return cast("ResultT", await handler(operation, told))
         if self._busy is not None:
             raise Unavailable(f"a {self._busy} is running already: wait for its end, then repeat the {what}")
         self._busy = what
         try:
-            yield
+            return cast("ResultT", await handler(operation, told))
         finally:
             self._busy = None
 
-    async def _digest(self, operation: o.TakeDigest) -> Digest:
+    async def _list_generations(self, _operation: o.ListGenerations, _told: Told) -> list[Generation]:
+        return await self._list()
+
+    async def _drop_generation(self, operation: o.DropGeneration, _told: Told) -> list[Generation]:
+        await asyncio.to_thread(self._memory.generations.drop, operation.name)
+        return await self._list()
+
+    async def _forget(self, operation: o.ForgetItem | o.ForgetResource | o.ForgetUser, told: Told) -> o.Forgotten:
+        forgotten = await self._erasing.operate(operation)
+        await self._memory.renew(_telling("building memory again", forgotten.tombstone, told))
+        return forgotten
+
+    async def _export(self, operation: o.Export, told: Told) -> o.Exported:
+        dropped = await dropped_positions(self._log)
+        return await export_log(self._log, Path(operation.path), operation.scope, dropped, told)
+
+    async def _import(self, operation: o.Import, told: Told) -> o.Imported:
+        return await import_log(self._log, Path(operation.path), operation.only_tenant, told)
+
+    async def _create_snapshot(self, operation: o.CreateSnapshot, _told: Told) -> o.Snapshot:
+        return await self._snapshots.create(operation.name)
+
+    async def _list_snapshots(self, _operation: o.ListSnapshots, _told: Told) -> list[o.Snapshot]:
+        return await self._snapshots.list()
+
+    async def _digest(self, operation: o.TakeDigest, _told: Told) -> Digest:
         scope = operation.scope.key if operation.scope else None
         if operation.directory is not None:
             async with _opened(Path(operation.directory), must_exist=True) as (ledger, index):
@@ -117,7 +119,8 @@ class Operations:
             raise InvalidInput(f"as_of {moment} is behind the end of that projection, {ledger.position}")
         return moment
 
-    async def _verify(self, scope: Scope | None, told: Told) -> o.Verified:
+    async def _verify(self, operation: o.Verify, told: Told) -> o.Verified:
+        scope = operation.scope
         moment = (await self._log.state()).last_position
         await self._memory.projector.wait_for(moment)
         with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=self._memory.generations.root) as scratch:
@@ -180,7 +183,7 @@ class Operations:
             generation=made.generation, position=made.position, replayed=True, reason=f"not restored: {reason}"
         )
 
-    async def _rollback(self, operation: o.Rollback) -> Generation:
+    async def _rollback(self, operation: o.Rollback, _told: Told) -> Generation:
         generations = self._memory.generations
         name = await asyncio.to_thread(generations.previous) if operation.name is None else operation.name
         generations.path(name)

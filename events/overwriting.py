@@ -41,7 +41,8 @@ async def _erase(js: JetStreamContext, stream: str, sequence: int) -> None:
     except NotFoundError:
         return
     except APIError as error:
-        if "no message found" not in str(error.description):
+        # Somebody else may be finishing the same erasure.
+        if "not found" not in str(error.description) and "no message found" not in str(error.description):
             raise LogUnavailable(f"the server did not delete message {sequence}: {error.description}") from error
     except (NatsError, TimeoutError) as error:
         raise LogUnavailable(f"the server did not delete message {sequence}: {error!r}; repeat the command") from error

@@ -61,6 +61,7 @@ class MemoryProcess:
         # Held by whatever fills a generation: deleting the others must not hit one that is being built.
         self.building = asyncio.Lock()
         self._healing: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     @classmethod
     async def open(cls, log: EventLog, directory: Path, embedder: Embedder) -> Self:
@@ -139,6 +140,7 @@ class MemoryProcess:
 
     async def close(self) -> None:
         """Finish the batch in work and close the files."""
+        self._closing = True
         await self.summarizer.stop()
         await end(*self._healing)
         await asyncio.gather(*self._retiring, return_exceptions=True)
@@ -295,7 +297,7 @@ class MemoryProcess:
         healing.add_done_callback(self._healing.discard)
 
     def _committed(self, commit: Commit) -> None:
-        if commit.erased:
+        if commit.erased and not self._closing:
             self._start_healing()
         for resource_id in commit.resources & self._ready_waiters.keys():
             for waiter in self._ready_waiters[resource_id]:

@@ -122,9 +122,10 @@ class ResourceDescribedData(Frozen):
 
 
 class ItemsExtractedData(Frozen):
-    """The statements found in one resource, possibly none."""
+    """The statements found in one resource, possibly none; ``run`` counts the times that it was gone over again."""
 
     resource_id: Identifier
+    run: Natural = 0
     part: Natural = 0
     parts: Annotated[int, Field(ge=1, le=_MOST)] = 1
     items: tuple[ExtractedItem, ...] = ()

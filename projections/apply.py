@@ -14,7 +14,7 @@ from memstream.events.types import Event
 
 from .changes import Changes, Ending, IndexedText, IndexedVector
 from .refusal import Refused
-from .state import ItemFacts, Key, State
+from .state import ItemFacts, Key, State, extraction_stage
 from .structure import apply_structure
 
 _FREE = p.Usage()
@@ -97,7 +97,7 @@ def _extracted(state: State, event: t.ItemsExtracted, changes: Changes) -> None:
     _need_resource(state, scope, data.resource_id)
     for item in data.items:
         _check_item(state, scope, item)
-    if not _new_part(state, scope, data.resource_id, "extracted", data.part):
+    if not _new_part(state, scope, data.resource_id, extraction_stage(data.run), data.part):
         return
     if not data.items:
         # Nothing of it will be embedded: this alone may make the resource ready.
@@ -139,6 +139,14 @@ def _add_item(state: State, event: t.ItemsExtracted, item: p.ExtractedItem, chan
         changes.texts.append(IndexedText(scope, "item", item.id, event.position, text))
         for category in item.categories:
             link(state, scope, category, item.id, event.position, changes)
+    elif not state.items[key].live and event.data.run > 0:
+        # It had given way to another extractor's words; its text, vector and links are still there.
+        state.items[key] = state.items[key]._replace(live=True)
+        changes.add(
+            "items",
+            *(scope, item.id, item.kind, item.text, item.context, item.speaker, item.happened),
+            *(event.position, None, None, None),
+        )
     for source in item.sources:
         _add_source(state, scope, item.id, source, event.position, changes)
 
@@ -339,7 +347,8 @@ def _part(
 ) -> None:
     changes.add(
         "parts",
-        *(event.scope.key, event.data.resource_id, event.id, stage, event.data.part, event.data.parts),
+        *(event.scope.key, event.data.resource_id, event.id, stage),
+        *(getattr(event.data, "run", 0), event.data.part, event.data.parts),
         *(statements, author, prompt_version, usage.model, usage.tokens_in, usage.tokens_out, usage.seconds),
         event.position,
     )

@@ -7,7 +7,7 @@ import duckdb
 import pyarrow as pa
 
 from .ledger import Ledger
-from .state import CategoryFacts, ItemFacts, Key, References, State
+from .state import CategoryFacts, ItemFacts, Key, References, State, extraction_stage
 
 # Up to this many keys, a bound list is faster than joining an Arrow table (0.7 against 1.5 ms).
 _FEW_KEYS = 64
@@ -29,8 +29,16 @@ def load_state(ledger: Ledger, wanted: References) -> State:
 def _load_resources(cursor: duckdb.DuckDBPyConnection, wanted: References, state: State) -> None:
     rows = _join(cursor, "SELECT t.scope, t.id FROM resources t", "id", wanted.resources)
     state.resources = {(scope, identifier) for scope, identifier in rows}
-    rows = _join(cursor, "SELECT t.scope, t.resource_id, t.stage, t.part FROM parts t", "resource_id", wanted.resources)
-    state.parts = {(scope, resource, stage, part) for scope, resource, stage, part in rows}
+    rows = _join(
+        cursor,
+        "SELECT t.scope, t.resource_id, t.stage, t.part, t.run FROM parts t",
+        "resource_id",
+        wanted.resources,
+    )
+    state.parts = {
+        (scope, resource, extraction_stage(run) if stage == "extracted" else stage, part)
+        for scope, resource, stage, part, run in rows
+    }
     rows = _join(cursor, "SELECT t.scope, t.id FROM segments t", "id", wanted.segments)
     state.segments = {(scope, identifier) for scope, identifier in rows}
 

@@ -36,14 +36,14 @@ def progress_of(ledger: Ledger, scope: str, ids: Sequence[str], as_of: int) -> d
     wanted = {"scope": scope, "moment": as_of, "ids": list(ids)}
     here = "scope = $scope AND made <= $moment AND list_contains($ids::VARCHAR[], resource_id)"
     parts = ledger.rows(
-        "SELECT resource_id, stage, event_id, parts, statements, model, tokens_in, tokens_out, seconds "
-        f"FROM parts WHERE {here}",
+        "SELECT resource_id, stage, event_id, parts, statements, model, tokens_in, tokens_out, seconds, "
+        f"run FROM parts WHERE {here}",
         wanted,
     )
     embedded = ledger.rows(f"SELECT cause, space, vectors FROM embeddings WHERE {here}", wanted) if parts else []
     vectors = _vectors(embedded)
     stages = {
-        (one, stage): _stage([row for row in parts if row[:2] == (one, stage)], vectors)
+        (one, stage): _stage(_latest([row for row in parts if row[:2] == (one, stage)]), vectors)
         for one, stage in {(row[0], row[1]) for row in parts}
     }
     unfinished = [one for one in ids if not stages.get((one, "extracted"), _Stage()).complete]
@@ -65,6 +65,12 @@ def _vectors(rows: Iterable[tuple[str, str, int]]) -> dict[str, int]:
     for (cause, _), count in by_space.items():
         most[cause] = max(count, most.get(cause, 0))
     return most
+
+
+def _latest(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return the parts of the last run: an extraction that was made again takes the place of the first."""
+    last = max(row[9] for row in rows)
+    return [row for row in rows if row[9] == last]
 
 
 def _stage(rows: Sequence[tuple[Any, ...]], vectors: dict[str, int]) -> _Stage:

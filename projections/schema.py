@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 # Raise it whenever a table changes: a ledger of another version is set aside and rebuilt from the log.
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _TYPES: Final[dict[str, pa.DataType]] = {
     "VARCHAR": pa.string(),
@@ -64,7 +64,7 @@ _ALL = [
     ),
     _table(
         "parts",
-        "scope VARCHAR, resource_id VARCHAR, event_id VARCHAR, stage VARCHAR, part BIGINT, parts BIGINT, "
+        "scope VARCHAR, resource_id VARCHAR, event_id VARCHAR, stage VARCHAR, run BIGINT, part BIGINT, parts BIGINT, "
         "statements BIGINT, author VARCHAR, "
         "prompt_version VARCHAR, model VARCHAR, tokens_in BIGINT, tokens_out BIGINT, seconds DOUBLE, made BIGINT",
     ),

@@ -33,6 +33,11 @@ class CategoryFacts(NamedTuple):
     origin: str
 
 
+def extraction_stage(run: int) -> str:
+    """Return the name of one extraction's parts: another extractor may go over the same resource again."""
+    return f"extracted/{run}"
+
+
 @dataclass
 class References:
     """The ids that a batch of events refers to, by scope; ``closing`` categories with all the items they hold."""

@@ -47,6 +47,16 @@ class ResourceExtraction:
         self._port = port
         self._extractor = extractor
 
+    async def propose(self, event: ResourceIngested, *, run: int, as_of: int) -> list[Event]:
+        """Return what this extractor makes of a resource that has been extracted before; nothing is appended.
+
+        ``run`` numbers the extractions of the resource, the first one is 0. ``as_of`` is the moment whose recall it
+        knows: what was said before it was recalled is no echo.
+        """
+        described = await self._describe(event)
+        extraction = await self._extractor.extract(await self._material(event, described, as_of))
+        return self._extracted_events(event, extraction, run)
+
     async def process(self, event: ResourceIngested) -> None:
         """Describe and extract one resource; raises InvalidInput for content that no attempt can read."""
         described = await self._describe(event)
@@ -77,11 +87,14 @@ class ResourceExtraction:
             bytes_.seek(0)
             return await asyncio.to_thread(describe, event, path)
 
-    async def _material(self, event: ResourceIngested, described: Description) -> Material:
+    async def _material(self, event: ResourceIngested, described: Description, as_of: int | None = None) -> Material:
         # What recall returned before this resource came must be known, or its echo would become a fact; to wait
         # for the resource itself would cost a commit.
         last = await self._log.last_position(event.scope, _INFORMING)
         known = await self._port.ask(GetKnown(tenant=event.tenant, user=event.user, after_position=last))
+        if as_of is not None:
+            then = await self._port.ask(GetKnown(tenant=event.tenant, user=event.user, as_of=as_of))
+            known = known.model_copy(update={"served": then.served})
         return Material(
             scope=event.scope,
             resource_id=event.data.resource_id,
@@ -92,7 +105,7 @@ class ResourceExtraction:
             served=served_statements(known.served),
         )
 
-    def _extracted_events(self, event: ResourceIngested, extraction: Extraction) -> list[Event]:
+    def _extracted_events(self, event: ResourceIngested, extraction: Extraction, run: int = 0) -> list[Event]:
         created: list[Event] = [
             CategoryCreated.of(
                 event.scope,
@@ -108,6 +121,7 @@ class ResourceExtraction:
                 event.scope,
                 p.ItemsExtractedData(
                     resource_id=event.data.resource_id,
+                    run=run,
                     part=number,
                     parts=len(parts),
                     items=tuple(items),
@@ -115,7 +129,7 @@ class ResourceExtraction:
                     extractor=self._extractor.name,
                     usage=extraction.usage if number == 0 else p.Usage(),
                 ),
-                id=derived_id(event.id, "items.extracted", number),
+                id=derived_id(event.id, "items.extracted", *([run] if run else []), number),
                 cause=event,
             )
             for number, items in enumerate(parts)

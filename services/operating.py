@@ -24,6 +24,7 @@ from .memory import MemoryProcess
 from .operations import Operation, Progress, ResultT, Told
 from .parking import Parking
 from .protocols import Embedder
+from .reextracting import Reextracting
 from .snapshots import Snapshots
 
 _SCRATCH = "scratch-"
@@ -40,6 +41,7 @@ class Operations:
         self._parking = Parking(log, memory)
         self._erasing = Erasing(log, memory, embedder)
         self._snapshots = Snapshots(log, memory)
+        self._reextracting = Reextracting(log, memory, embedder)
         self._busy: str | None = None
         # What each operation is called where only one may run at a time, and who carries it out.
         self._handlers: dict[type[Operation[Any]], tuple[str | None, Handler]] = {
@@ -52,6 +54,7 @@ class Operations:
             o.ForgetItem: ("erasure", self._forget),
             o.ForgetResource: ("erasure", self._forget),
             o.ForgetUser: ("erasure", self._forget),
+            o.Reextract: ("re-extraction", self._reextract),
             o.Export: (None, self._export),
             o.Import: ("import", self._import),
             o.CreateSnapshot: ("snapshot", self._create_snapshot),
@@ -85,6 +88,9 @@ class Operations:
         forgotten = await self._erasing.operate(operation)
         await self._memory.renew(_telling("building memory again", forgotten.tombstone, told))
         return forgotten
+
+    async def _reextract(self, operation: o.Reextract, told: Told) -> o.Reextracted:
+        return await self._reextracting.operate(operation, told)
 
     async def _export(self, operation: o.Export, told: Told) -> o.Exported:
         dropped = await dropped_positions(self._log)

@@ -169,6 +169,31 @@ class DropParked(Operation[Unparked]):
     reason: str = "dropped by an operator"
 
 
+class Reextracted(Frozen):
+    """What another extraction changed, or with ``dry_run`` would: resources gone over, items that came and that ended.
+
+    ``tokens`` estimates what a model would read; local extractors read for nothing.
+    """
+
+    extractor: str
+    dry_run: bool
+    resources: int
+    already_done: int
+    items_new: int
+    items_kept: int
+    items_superseded: int
+    tokens: int
+
+
+class Reextract(Operation[Reextracted]):
+    """Go over history with another extractor: what it does not say any more is superseded, and stays in the past."""
+
+    result = TypeAdapter(Reextracted)
+    extractor: str
+    prompt_version: str | None = None
+    dry_run: bool = False
+
+
 class Exported(Frozen):
     """What an export holds: events and resources, up to which position, in which file of how many bytes."""
 
@@ -287,6 +312,7 @@ OPERATIONS: dict[str, type[Operation[Any]]] = {
         *(TakeDigest, Verify, Replay, ListGenerations, Rollback, DropGeneration),
         *(ListParkedEvents, ShowParked, RetryParked, DropParked),
         *(ForgetItem, ForgetResource, ForgetUser),
+        Reextract,
         *(Export, Import, CreateSnapshot, ListSnapshots, RestoreSnapshot),
     )
 }

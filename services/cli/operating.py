@@ -132,6 +132,30 @@ def replay(
         where.print(found) if as_json else show.show_replayed(out, found)
 
 
+@app.command()
+def reextract(
+    extractor: Annotated[str, typer.Option(help="rules, or sentences (every sentence a statement of its own).")],
+    prompt_version: Annotated[str | None, typer.Option(help="A language model's prompt; needs a model.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would change.")] = False,
+    user: SomeUserOption = None,
+    tenant: TenantOption = "default",
+    data_dir: DataOption = DATA,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Go over history with another extractor; what it no longer states is superseded, and stays in the past.
+
+    Examples: `memstream reextract --extractor sentences --dry-run` · `memstream reextract --extractor rules -u ana`
+    """
+    where = Where(user or "", tenant, data_dir, url, as_json)
+    with errors_end(as_json):
+        operation = o.Reextract(
+            tenant=tenant, user=user, extractor=extractor, prompt_version=prompt_version, dry_run=dry_run
+        )
+        found = carried_out(where, operation)
+        where.print(found) if as_json else show.show_reextracted(out, found)
+
+
 @generations.command("list")
 def list_generations(
     tenant: TenantOption = "default",

@@ -11,6 +11,7 @@ from memstream.services.operations import (
     Forgotten,
     Imported,
     ParkedContent,
+    Reextracted,
     Replayed,
     Restored,
     Snapshot,
@@ -129,3 +130,13 @@ def show_exported(out: Console, found: Exported) -> None:
 def show_imported(out: Console, found: Imported) -> None:
     """Print how much was new."""
     out.print(f"{found.events:,} events read, {found.added:,} were new, {found.resources_added:,} new resources")
+
+
+def show_reextracted(out: Console, found: Reextracted) -> None:
+    """Print what another extraction changed, or would change."""
+    would = "would go" if found.dry_run else "went"
+    out.print(
+        f"{found.extractor} {would} over {found.resources:,} resources ({found.already_done:,} were done already): "
+        f"{found.items_new:,} new items, {found.items_kept:,} kept, {found.items_superseded:,} superseded; "
+        f"about {found.tokens:,} tokens of statements"
+    )

@@ -5,7 +5,7 @@ from two resources is one item with two sources, whichever worker comes first.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from memstream.events.ids import derived_id
@@ -17,7 +17,7 @@ from memstream.services.served import ServedStatements
 
 from .echo import strip_echoes
 from .kinds import kind_of
-from .statements import is_small_talk, statements
+from .statements import Piece, is_small_talk, sentences, statements
 from .themes import Classifier, Shelf, document_shelf, shelves
 from .when import is_relative, resolve_time
 
@@ -31,12 +31,15 @@ class _Statement(NamedTuple):
 
 
 class RuleExtractor:
-    """Extracts by rules; the embedder only files statements under categories."""
+    """Extracts by rules; the embedder only files statements under categories.
 
-    name = "rules-1"
+    ``per_sentence`` makes a statement of every sentence, instead of pieces of several that belong together.
+    """
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, *, per_sentence: bool = False) -> None:
         self._classifier = Classifier(embedder)
+        self._split: Callable[[str], Iterable[Piece]] = sentences if per_sentence else statements
+        self.name = "sentences-1" if per_sentence else "rules-1"
 
     async def extract(self, material: Material) -> Extraction:
         """Return an item, or a reason for none, for every passage."""
@@ -46,7 +49,7 @@ class RuleExtractor:
         # Only an agent echoes memory: a document that says the same again is a source of its own.
         served = material.served if material.modality == "conversation" else ServedStatements()
         for passage in material.passages:
-            _read(passage, served, found, skipped)
+            _read(passage, served, self._split, found, skipped)
         offered = shelves(material.scope, material.categories)
         filed = await self._classifier.file([one.text for one in found], [one.kind for one in found], offered)
         if material.modality == "document":
@@ -78,14 +81,20 @@ def item_id_of(scope: Scope, text: str, speaker: str | None, day: str) -> str:
     return derived_id(scope.key, "item", speaker or "", identity(text) or text.strip(), day)
 
 
-def _read(passage: Passage, served: ServedStatements, found: list[_Statement], skipped: list[Skipped]) -> None:
+def _read(
+    passage: Passage,
+    served: ServedStatements,
+    split: Callable[[str], Iterable[Piece]],
+    found: list[_Statement],
+    skipped: list[Skipped],
+) -> None:
     span = Span(unit=passage.segment.span.unit, start=passage.start, end=passage.end)
     own, echoes = strip_echoes(passage.text, passage.role, served)
     skipped += [Skipped(span=span, reason="echo of recalled memory", item_id=item) for item in echoes]
     before = len(found)
     found.extend(
         _Statement(passage, piece.text, kind_of(piece.text, spoken_by_user=passage.role == "user"))
-        for piece in statements(own)
+        for piece in split(own)
         if not is_small_talk(piece.text)
     )
     if len(found) == before and not echoes:

@@ -334,12 +334,12 @@ class UserErasedData(Frozen):
 
 
 class HistoryErasedData(Frozen):
-    """A tombstone: one item or resource was erased from this user's history, together with ``positions``.
+    """A tombstone: one item, resource or embedding space was erased from history, together with ``positions``.
 
     Their messages are gone from the log; where something of an event had to stay, ``event.redacted`` holds it.
     """
 
-    layer: Literal["item", "resource"]
+    layer: Literal["item", "resource", "space"]
     target: Identifier
     positions: tuple[Natural, ...]
     reason: str
@@ -358,3 +358,17 @@ class EventDroppedData(Frozen):
 
     position: Natural
     reason: str
+
+
+class SpacePreparedData(Frozen):
+    """From here on, facts are embedded in this space, too; ``embedder`` names what makes its vectors."""
+
+    space: Space
+    embedder: str
+
+
+class SpaceActivatedData(Frozen):
+    """Questions are asked in this space from here on."""
+
+    space: Space
+    embedder: str

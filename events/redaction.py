@@ -14,7 +14,7 @@ from nats.js.errors import APIError, NotFoundError
 from .errors import InvalidEvent, LogUnavailable
 from .reading import Stored, read
 from .stream import STREAM
-from .subjects import ROOT, subject_of
+from .subjects import OPERATOR, ROOT, subject_of
 from .types import EventRedacted, HistoryErased, UserErased, decode
 
 TOMBSTONES = ("history.erased", "user.erased")
@@ -28,7 +28,8 @@ class Redactions:
         self._nc = nc
         self._read_until = 0
         self._left: dict[int, tuple[str | None, Stored]] = {}
-        self._gone: set[int] = set()
+        # Each erased position, with its tombstone's.
+        self._gone: dict[int, int] = {}
         self._erased_users: dict[str, int] = {}
         # The latest tombstone of each scope.
         self._tombstones: dict[str, int] = {}
@@ -42,7 +43,7 @@ class Redactions:
     async def affects(self, after: int) -> bool:
         """Tell whether anything behind a position was erased, so that its originals must not be shown."""
         await self.refresh()
-        last = max(self._gone | self._left.keys() | set(self._erased_users.values()), default=0)
+        last = max([*self._gone, *self._left, *self._erased_users.values()], default=0)
         return last > after
 
     def gone(self, stored: Stored) -> bool:
@@ -59,8 +60,11 @@ class Redactions:
         The server still knows the ids of erased messages for a while, and would take what comes again for repeated.
         """
         await self.refresh()
-        covers = position is None or position in self._gone or position <= self._erased_users.get(scope, 0)
-        return self._tombstones.get(scope, 0) if covers else 0
+        if position is None:
+            return max(self._tombstones.get(scope, 0), self._tombstones.get(OPERATOR.key, 0))
+        if position <= self._erased_users.get(scope, 0):
+            return self._tombstones[scope]
+        return self._gone.get(position, 0)
 
     async def refresh(self) -> None:
         """Read the erasures that are new in the log."""
@@ -94,7 +98,7 @@ class Redactions:
     @property
     def positions(self) -> set[int]:
         """Every position that an erasure of items and resources has touched."""
-        return self._gone | self._left.keys()
+        return self._gone.keys() | self._left.keys()
 
     def _keep(self, event: EventRedacted) -> None:
         body = event.data.event.encode()
@@ -115,7 +119,7 @@ class Redactions:
                 # An earlier erasure had left something of it, this one leaves nothing.
                 del self._left[position]
             if position < event.position:
-                self._gone.add(position)
+                self._gone[position] = event.position
 
     def _forget_user(self, event: UserErased) -> None:
         key, up_to = event.scope.key, min(event.data.up_to, event.position - 1)

@@ -85,6 +85,10 @@ class Scope(NamedTuple):
         return cls.of(decode_token(tenant), decode_token(user))
 
 
+# Whose events are those about the service itself.
+OPERATOR = Scope("memstream", "operator")
+
+
 def subject_of(scope: Scope, event_type: str) -> str:
     """Return the subject of one event type of one user."""
     return f"{ROOT}.{scope.key}.{event_type}"

@@ -183,6 +183,14 @@ class EventDropped(Envelope[payloads.EventDroppedData, Literal["event.dropped"],
     """See ``payloads.EventDroppedData``."""
 
 
+class SpacePrepared(Envelope[payloads.SpacePreparedData, Literal["space.prepared"], Literal[1]]):
+    """See ``payloads.SpacePreparedData``."""
+
+
+class SpaceActivated(Envelope[payloads.SpaceActivatedData, Literal["space.activated"], Literal[1]]):
+    """See ``payloads.SpaceActivatedData``."""
+
+
 Event = (
     ResourceIngested
     | ResourceDescribed
@@ -206,6 +214,8 @@ Event = (
     | HistoryErased
     | EventRedacted
     | EventDropped
+    | SpacePrepared
+    | SpaceActivated
 )
 EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 EVENT_TYPES: tuple[str, ...] = tuple(type_name(kind) for kind in get_args(Event))

@@ -164,19 +164,20 @@ class Reader:
         A file's text is indexed at its own position, its vector at that of the event that embedded it.
         """
         rows = self._rows(
-            f"""
-            WITH written AS (
-                SELECT c.id, coalesce(max(f.made), max(c.made)) AS made FROM categories c
-                LEFT JOIN files f ON f.scope = c.scope AND f.category_id = c.id AND {_live("f")}
-                WHERE c.scope = ? AND {_live("c")} GROUP BY c.id
-            )
-            SELECT w.id, w.made, max(v.made) FROM written w
-            LEFT JOIN vectors v ON v.scope = ? AND v.layer = 'category' AND v.id = w.id AND v.made <= ?
-            GROUP BY w.id, w.made
-            """,
-            [*self._moment(), self._scope, *self._moment(), self._scope, self.as_of],
+            f"SELECT c.id, coalesce(max(f.made), max(c.made)) FROM categories c "
+            f"LEFT JOIN files f ON f.scope = c.scope AND f.category_id = c.id AND {_live('f')} "
+            f"WHERE c.scope = ? AND {_live('c')} GROUP BY c.id",
+            [*self._moment(), self._scope, *self._moment()],
         )
-        return {row[0]: {position for position in row[1:] if position is not None} for row in rows}
+        found = {row[0]: {int(row[1])} for row in rows}
+        vectors = self._rows(
+            "SELECT id, max(made) FROM vectors WHERE scope = ? AND layer = 'category' AND made <= ? GROUP BY id, space",
+            [self._scope, self.as_of],
+        )
+        for identifier, made in vectors:
+            if identifier in found:
+                found[identifier].add(int(made))
+        return found
 
     def category(self, reference: str) -> Category:
         """Return a live category by id or name; raise NotFound."""

@@ -107,6 +107,8 @@ class Recall:
         """
         moment = question.as_of
         until = moment if question.past else None
+        # Statements do not change: a space that was filled later still finds those of the moment.
+        younger = question.past and current is None and await self._began_later(question)
 
         def counts(match: Match) -> bool:
             return match.position <= moment and (current is None or match.position in current.get(match.id, ()))
@@ -115,14 +117,21 @@ class Recall:
             if question.vector is None or question.space is None:
                 return []
             return await self._index.search_vector(
-                scope.key, layer, question.space, question.vector, depth, until=until
+                scope.key, layer, question.space, question.vector, depth, until=None if younger else until
             )
 
         by_vector, by_text = await asyncio.gather(
             near(), self._index.search_text(scope.key, layer, question.text, depth, until=until)
         )
-        similarity = _newest(filter(counts, by_vector))
+        similarity = _newest(by_vector if younger else filter(counts, by_vector))
         return Ranked(fuse(similarity, _newest(filter(counts, by_text))), similarity)
+
+    async def _began_later(self, question: Question) -> bool:
+        """Tell whether the question's space has no vector from its moment."""
+        rows = await self._ledger.reading(
+            self._ledger.rows, "SELECT min(made) FROM vectors WHERE space = ?", [question.space]
+        )
+        return rows[0][0] is None or int(rows[0][0]) > question.as_of
 
     async def _categories(
         self, scope: Scope, question: Question, reader: Reader

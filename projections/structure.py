@@ -56,7 +56,7 @@ def _told_about_the_log(event: Event, changes: Changes) -> None:
             changes.add("erasures", scope, event.data.up_to, event.data.reason, event.position)
         case t.HistoryErased():
             changes.add("erasures", scope, event.position, event.data.reason, event.position)
-        case t.EventRedacted() | t.EventDropped():
+        case t.EventRedacted() | t.EventDropped() | t.SpacePrepared() | t.SpaceActivated():
             pass
         case _:
             raise Refused(f"no projection knows events of type {event.type!r}")

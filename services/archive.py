@@ -33,7 +33,10 @@ _PART_EVENTS = 5_000
 _MANIFEST = "manifest.json"
 _CHUNK = 256 * 1024
 # They speak of this log's own messages: what they led to is in what the others say now.
-_LEFT_BEHIND = ("user.erased", "history.erased", "event.redacted", "event.dropped")
+_LEFT_BEHIND = (
+    *("user.erased", "history.erased", "event.redacted", "event.dropped"),
+    *("space.prepared", "space.activated"),
+)
 
 
 class _Line(NamedTuple):

@@ -13,14 +13,15 @@ from nats.errors import Error as NatsError
 
 from memstream.events.connection import connect, disconnect
 from memstream.events.datadir import DataDirectory
+from memstream.events.errors import MemstreamError
 from memstream.events.log import EventLog
 from memstream.events.server import EmbeddedServer
 from memstream.events.tasks import end
 
+from .embedders import DEFAULT, SPACE_TYPES, EmbedderChoice, embedder_named
 from .embedding import FactEmbedding
 from .engine import Engine
 from .extraction import ResourceExtraction
-from .local.embedder import WordLlamaEmbedder
 from .local.extractor import RuleExtractor
 from .memory import MemoryProcess
 from .operating import Operations
@@ -33,6 +34,7 @@ from .watching import watch
 from .workers import WorkerPool
 
 Part = Literal["gateway", "memory", "extraction", "embedding"]
+_FOLLOW_AGAIN_SECONDS = 1.0
 ALL_PARTS: tuple[Part, ...] = ("memory", "extraction", "embedding", "gateway")
 
 
@@ -62,7 +64,7 @@ async def run(
     Without ``settings.nats_url`` the NATS server is started in the data directory, which is then ours alone.
     """
     chosen: frozenset[Part] = frozenset(parts)
-    vectors = embedder or WordLlamaEmbedder()
+    vectors = EmbedderChoice(embedder or embedder_named(DEFAULT))
     async with AsyncExitStack() as stack:
         # Loads the model in a thread while the rest starts, so that the first caller does not wait for it.
         warming = asyncio.create_task(vectors.embed(["warm up " * 1_000]), name="embedder")
@@ -71,6 +73,7 @@ async def run(
         nc = await connect(url, name="memstream-log")
         stack.push_async_callback(disconnect, nc)
         log = await EventLog.open(nc, replicas=settings.replicas)
+        spaces_until = await vectors.read(log)
         memory: MemoryProcess | None = None
         remote = RemotePort(nc)
         port: Port = remote
@@ -88,11 +91,13 @@ async def run(
             work = ResourceExtraction(log, port, extractor or RuleExtractor(vectors))
             pool.add_extraction(work, settings.extraction_concurrency)
         if "embedding" in chosen:
-            queue = f"embedding-{vectors.space.model}-{vectors.space.dimension}".replace(".", "_")
-            pool.add_embedding(FactEmbedding(log, vectors), queue)
+            await _fill_spaces(log, vectors, pool)
         await broker.start()
         stack.push_async_callback(_stop, broker)
         stack.push_async_callback(pool.stop)
+        follower = _follow_spaces(log, vectors, pool if "embedding" in chosen else None, spaces_until)
+        following = asyncio.create_task(follower, name="spaces")
+        stack.push_async_callback(end, following)
         watching = asyncio.create_task(watch(log, memory), name="log watch")
         stack.push_async_callback(end, watching)
         engine = Engine(log, port, operator, settings)
@@ -110,6 +115,27 @@ async def _server(settings: Settings, parts: frozenset[Part], stack: AsyncExitSt
         return settings.nats_url
     server = await stack.enter_async_context(await EmbeddedServer.start(directory))
     return server.url
+
+
+async def _fill_spaces(log: EventLog, vectors: EmbedderChoice, pool: WorkerPool) -> None:
+    """Take facts for every space that is to be filled, and for no other."""
+    wanted = {filled.queue: filled for filled in vectors.filled}
+    await pool.keep_embedding(wanted.keys())
+    for queue, filled in wanted.items():
+        pool.add_embedding(FactEmbedding(log, filled.embedder), queue, filled.after)
+
+
+async def _follow_spaces(log: EventLog, vectors: EmbedderChoice, pool: WorkerPool | None, after: int) -> None:
+    """Fill spaces that are announced while this process runs, and ask in the one that is activated."""
+    while True:
+        with contextlib.suppress(MemstreamError):
+            async for stored in log.follow(after=after, types=SPACE_TYPES):
+                after = stored.position
+                await vectors.apply(stored.decode())
+                if pool is not None:
+                    await _fill_spaces(log, vectors, pool)
+                    await pool.start_added()
+        await asyncio.sleep(_FOLLOW_AGAIN_SECONDS)
 
 
 async def _stop(broker: NatsBroker) -> None:

@@ -62,6 +62,11 @@ class FactEmbedding:
         await self._log.append_many(events, split=True)
 
 
+def has_texts(event: Event) -> bool:
+    """Tell whether an event brings anything to embed."""
+    return next(iter(_texts(event)), None) is not None
+
+
 def encode_vectors(texts: Sequence[_Text], vectors: Matrix) -> tuple[p.Embedded, ...]:
     """Pack vectors as little-endian float16 in base64."""
     halves = np.asarray(vectors, dtype="<f2")

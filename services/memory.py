@@ -35,6 +35,7 @@ from memstream.projections.staleness import is_stale
 
 from . import reads
 from .context import pack_context
+from .embedders import EmbedderChoice
 from .protocols import Embedder
 from .reads import Read, ReplyT
 from .rewriting import rewrite
@@ -53,7 +54,7 @@ class MemoryProcess:
     def __init__(self, log: EventLog, generations: Generations, projection: Projection, embedder: Embedder) -> None:
         self.generations = generations
         self.projection = projection
-        self.summarizer = Summarizer(log, lambda: self.projection, embedder.space)
+        self.summarizer = Summarizer(log, lambda: self.projection, lambda: self._embedder.space)
         self._log = log
         self._embedder = embedder
         self._ready_waiters: dict[str, list[asyncio.Event]] = {}
@@ -201,10 +202,12 @@ class MemoryProcess:
                 context="",
                 usage=Usage(seconds=round(time.perf_counter() - started, 6)),
             )
-        vector = (await self._embedder.embed([rewritten.query]))[0]
+        # One embedder for the whole question, whatever is switched to meanwhile.
+        embedder = self._embedder.current if isinstance(self._embedder, EmbedderChoice) else self._embedder
+        vector = (await embedder.embed([rewritten.query]))[0]
         question = Question(
             rewritten.query,
-            space_name(self._embedder.space),
+            space_name(embedder.space),
             vector,
             as_of=moment,
             past=past is not None,
@@ -219,8 +222,8 @@ class MemoryProcess:
             next_step_query=_next_step(recalled),
             recalled=recalled,
             context=pack_context(recalled, request.max_tokens),
-            space=self._embedder.space.model,
-            dimension=self._embedder.space.dimension,
+            space=embedder.space.model,
+            dimension=embedder.space.dimension,
             vector=base64.b64encode(np.asarray(vector, dtype="<f2").tobytes()).decode(),
             usage=Usage(seconds=round(time.perf_counter() - started, 6)),
         )

@@ -19,11 +19,12 @@ from memstream.projections.rebuild import Rebuild, Rebuilt, dropped_positions
 
 from . import operations as o
 from .archive import export_log, import_log
+from .embedders import EmbedderChoice
 from .erasing import Erasing
 from .memory import MemoryProcess
 from .operations import Operation, Progress, ResultT, Told
 from .parking import Parking
-from .protocols import Embedder
+from .reembedding import Reembedding
 from .reextracting import Reextracting
 from .snapshots import Snapshots
 
@@ -35,13 +36,14 @@ Handler = Callable[[Any, Told], Awaitable[Any]]
 class Operations:
     """The operations on one memory process; long ones run one at a time."""
 
-    def __init__(self, log: EventLog, memory: MemoryProcess, embedder: Embedder) -> None:
+    def __init__(self, log: EventLog, memory: MemoryProcess, embedder: EmbedderChoice) -> None:
         self._log = log
         self._memory = memory
         self._parking = Parking(log, memory)
         self._erasing = Erasing(log, memory, embedder)
         self._snapshots = Snapshots(log, memory)
         self._reextracting = Reextracting(log, memory, embedder)
+        self._reembedding = Reembedding(log, memory, embedder)
         self._busy: str | None = None
         # What each operation is called where only one may run at a time, and who carries it out.
         self._handlers: dict[type[Operation[Any]], tuple[str | None, Handler]] = {
@@ -54,6 +56,7 @@ class Operations:
             o.ForgetItem: ("erasure", self._forget),
             o.ForgetResource: ("erasure", self._forget),
             o.ForgetUser: ("erasure", self._forget),
+            o.Reembed: ("re-embedding", self._reembed),
             o.Reextract: ("re-extraction", self._reextract),
             o.Export: (None, self._export),
             o.Import: ("import", self._import),
@@ -88,6 +91,9 @@ class Operations:
         forgotten = await self._erasing.operate(operation)
         await self._memory.renew(_telling("building memory again", forgotten.tombstone, told))
         return forgotten
+
+    async def _reembed(self, operation: o.Reembed, told: Told) -> o.Reembedded:
+        return await self._reembedding.operate(operation, told)
 
     async def _reextract(self, operation: o.Reextract, told: Told) -> o.Reextracted:
         return await self._reextracting.operate(operation, told)

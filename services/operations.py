@@ -169,6 +169,24 @@ class DropParked(Operation[Unparked]):
     reason: str = "dropped by an operator"
 
 
+class Reembedded(Frozen):
+    """What a re-embedding did: the space in use now, how many events it embedded, how many old ones it dropped."""
+
+    model: str
+    space: str
+    events_embedded: int
+    old_events_dropped: int
+    position: int
+
+
+class Reembed(Operation[Reembedded]):
+    """Fill the space of another embedding model beside the present one, then switch to it."""
+
+    result = TypeAdapter(Reembedded)
+    model: str
+    drop_old: bool = False
+
+
 class Reextracted(Frozen):
     """What another extraction changed, or with ``dry_run`` would: resources gone over, items that came and that ended.
 
@@ -312,6 +330,7 @@ OPERATIONS: dict[str, type[Operation[Any]]] = {
         *(TakeDigest, Verify, Replay, ListGenerations, Rollback, DropGeneration),
         *(ListParkedEvents, ShowParked, RetryParked, DropParked),
         *(ForgetItem, ForgetResource, ForgetUser),
+        Reembed,
         Reextract,
         *(Export, Import, CreateSnapshot, ListSnapshots, RestoreSnapshot),
     )

@@ -4,7 +4,7 @@ from memstream.events.errors import NotFound
 from memstream.events.log import EventLog
 from memstream.events.payloads import EventDroppedData
 from memstream.events.reading import Stored
-from memstream.events.subjects import Scope
+from memstream.events.subjects import OPERATOR, Scope
 from memstream.events.types import EventDropped
 from memstream.projections.models import ParkedEvent
 from memstream.projections.parking import parked_events
@@ -12,8 +12,6 @@ from memstream.projections.parking import parked_events
 from . import operations as o
 from .memory import MemoryProcess
 
-# Whose event a drop is when the message that is dropped belongs to nobody.
-_NOBODY = Scope.of("memstream", "operator")
 _SHOWN_BYTES = 20_000
 _FOLLOWS = {"vectors.embedded"}
 
@@ -67,7 +65,7 @@ class Parking:
 
     async def _drop(self, operation: o.DropParked) -> o.Unparked:
         parked = await self._one(operation.scope, operation.position)
-        owner = Scope.of(parked.tenant, parked.user) if parked.user else _NOBODY
+        owner = Scope.of(parked.tenant, parked.user) if parked.user else OPERATOR
         before = await self._list(None)
         # Vectors of something that never came to be are of no use to anybody.
         vectors = [one.position for one in before if one.waits_for == parked.position and one.type in _FOLLOWS]

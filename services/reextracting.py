@@ -42,7 +42,7 @@ class Reextracting:
         work = ResourceExtraction(self._log, self._memory, extractor)
         end = (await self._log.state()).last_position
         await self._memory.projector.wait_for(end)
-        counts = dict.fromkeys(
+        counts: dict[str, int] = dict.fromkeys(
             ("resources", "already_done", "items_new", "items_kept", "items_superseded", "tokens"), 0
         )
         started = time.perf_counter()

@@ -38,10 +38,10 @@ _RETRY_SECONDS = 2.0
 class Summarizer:
     """Writes stale category files behind the projector's commits."""
 
-    def __init__(self, log: EventLog, serving: Callable[[], Projection], space: Space) -> None:
+    def __init__(self, log: EventLog, serving: Callable[[], Projection], space: Callable[[], Space]) -> None:
         self._log = log
         self._serving = serving
-        self._space = space_name(space)
+        self._space = space
         # None: everybody, as after a start.
         self._dirty: set[str] | None = None
         # Users whose files somebody waits for: theirs are brought up to date to the last item.
@@ -133,7 +133,7 @@ class Summarizer:
             lambda: (reader.categories(ids=ids), reader.statements(ids, WEIGHED))
         )
         wanted = [item.id for items in held.values() for item in items]
-        vectors = await at.index.vectors_of(scope.key, "item", self._space, wanted)
+        vectors = await at.index.vectors_of(scope.key, "item", space_name(self._space()), wanted)
         for category in categories:
             items = held.get(category.id, [])
             if any(item.id not in vectors for item in items):

@@ -6,7 +6,7 @@ Messages are taken raw and decoded one by one: a bad one is left to the projecto
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import cast
 
 from faststream import AckPolicy
@@ -45,6 +45,7 @@ class WorkerPool:
         self._working: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._subscribers: list[ConcurrentPushStreamSubscriber] = []
+        self._embedding: dict[str, list[ConcurrentPushStreamSubscriber]] = {}
 
     def add_extraction(self, work: ResourceExtraction, concurrency: int) -> None:
         """Take ingested resources from the shared extraction queue."""
@@ -70,37 +71,57 @@ class WorkerPool:
 
         self._subscribe("extraction", "resource.ingested", handle, concurrency)
 
-    def add_embedding(self, work: FactEmbedding, queue: str) -> None:
-        """Take facts from the shared embedding queue of one space."""
+    def add_embedding(self, work: FactEmbedding, queue: str, after: int | None = None) -> None:
+        """Take facts from the shared embedding queue of one space: from the beginning, or behind a position."""
+        if queue in self._embedding:
+            return
 
         async def handle(event: Event) -> bool:
             await work.process(event)
             return True
 
+        before = len(self._subscribers)
         for event_type in EMBEDDED_TYPES:
-            self._subscribe(f"{queue}-{event_type.replace('.', '-')}", event_type, handle, 4)
+            self._subscribe(f"{queue}-{event_type.replace('.', '-')}", event_type, handle, 4, after)
+        self._embedding[queue] = self._subscribers[before:]
+
+    async def keep_embedding(self, queues: Collection[str]) -> None:
+        """End the embedding queues that are not among these."""
+        for queue in [queue for queue in self._embedding if queue not in queues]:
+            ended = self._embedding.pop(queue)
+            self._subscribers = [one for one in self._subscribers if one not in ended]
+            await self._unsubscribe(ended)
+
+    async def start_added(self) -> None:
+        """Start the subscribers that were added while the broker was running."""
+        for subscriber in self._subscribers:
+            if not subscriber.running:
+                await subscriber.start()
 
     async def stop(self, grace: float = 2.0) -> None:
         """Let work in hand finish for ``grace`` seconds, then hand the rest back to the queue."""
         self._stopping = True
-        await self._unsubscribe()
+        await self._unsubscribe(self._subscribers)
         if self._working:
             await asyncio.wait(self._working, timeout=grace)
         await end(*self._working)
 
-    async def _unsubscribe(self) -> None:
+    async def _unsubscribe(self, subscribers: Iterable[ConcurrentPushStreamSubscriber]) -> None:
         """Ask for no more work first: what is handed back must reach another worker, not this one again."""
-        for subscriber in self._subscribers:
+        for subscriber in subscribers:
             subscription, subscriber.subscription = subscriber.subscription, None
             if subscription is not None:
                 with contextlib.suppress(NatsError, OSError):
                     await subscription.unsubscribe()
 
-    def _subscribe(self, queue: str, event_type: str, handler: Handler, concurrency: int) -> None:
+    def _subscribe(
+        self, queue: str, event_type: str, handler: Handler, concurrency: int, after: int | None = None
+    ) -> None:
         config = ConsumerConfig(
             ack_policy=NatsAckPolicy.EXPLICIT,
             ack_wait=_ACK_WAIT_SECONDS,
-            deliver_policy=DeliverPolicy.ALL,
+            deliver_policy=DeliverPolicy.ALL if after is None else DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=None if after is None else after + 1,
             deliver_subject=f"memstream-work.{queue}",
             max_ack_pending=max(64, 4 * concurrency),
         )

@@ -133,6 +133,24 @@ def replay(
 
 
 @app.command()
+def reembed(
+    model: Annotated[str, typer.Option(help="wordllama, wordllama-128 or wordllama-64.")],
+    drop_old: Annotated[bool, typer.Option("--drop-old", help="Then remove the old space's vectors.")] = False,
+    data_dir: DataOption = DATA,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Embed everything with another model beside the old one, then switch; retrieval goes on meanwhile.
+
+    Example: `memstream reembed --model wordllama-128 --drop-old`
+    """
+    where = Where("", "default", data_dir, url, as_json)
+    with errors_end(as_json):
+        found = carried_out(where, o.Reembed(model=model, drop_old=drop_old))
+        where.print(found) if as_json else show.show_reembedded(out, found)
+
+
+@app.command()
 def reextract(
     extractor: Annotated[str, typer.Option(help="rules, or sentences (every sentence a statement of its own).")],
     prompt_version: Annotated[str | None, typer.Option(help="A language model's prompt; needs a model.")] = None,

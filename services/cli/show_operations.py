@@ -11,6 +11,7 @@ from memstream.services.operations import (
     Forgotten,
     Imported,
     ParkedContent,
+    Reembedded,
     Reextracted,
     Replayed,
     Restored,
@@ -139,4 +140,12 @@ def show_reextracted(out: Console, found: Reextracted) -> None:
         f"{found.extractor} {would} over {found.resources:,} resources ({found.already_done:,} were done already): "
         f"{found.items_new:,} new items, {found.items_kept:,} kept, {found.items_superseded:,} superseded; "
         f"about {found.tokens:,} tokens of statements"
+    )
+
+
+def show_reembedded(out: Console, found: Reembedded) -> None:
+    """Print which space is in use now, and what it took."""
+    out.print(
+        f"asking in {found.space} since position {found.position}: {found.events_embedded:,} events embedded, "
+        f"{found.old_events_dropped:,} of the old space dropped"
     )

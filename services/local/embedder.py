@@ -28,10 +28,14 @@ class _Model(Protocol):
 
 
 class WordLlamaEmbedder:
-    """Embeds about 16,000 texts a second on one core; vectors have unit length."""
+    """Embeds about 16,000 texts a second on one core; vectors have unit length.
 
-    def __init__(self) -> None:
-        self._space = Space(model="wordllama-l2-supercat", dimension=_DIMENSION)
+    Its vectors are nested (Kusupati et al., "Matryoshka Representation Learning", NeurIPS 2022): the first 64 or 128 of the
+    256 dimensions are vectors of their own.
+    """
+
+    def __init__(self, dimension: int = _DIMENSION) -> None:
+        self._space = Space(model="wordllama-l2-supercat", dimension=dimension)
         self._recent: dict[str, NDArray[np.float32]] = {}
 
     @property
@@ -42,18 +46,24 @@ class WordLlamaEmbedder:
     async def embed(self, texts: Sequence[str]) -> Matrix:
         """Return one unit vector per text; an empty text gives a zero vector."""
         if not texts:
-            return np.zeros((0, _DIMENSION), dtype=np.float32)
+            return np.zeros((0, self._space.dimension), dtype=np.float32)
         cut = [text[:_LONGEST] for text in texts]
         known = {text: self._recent[text] for text in cut if text in self._recent}
         new = [text for text in dict.fromkeys(cut) if text not in known]
         if sum(map(len, new)) <= _INLINE_CHARACTERS:
-            known |= zip(new, _embed(new), strict=True)
+            known |= zip(new, self._shortened(_embed(new)), strict=True)
         else:
             for start in range(0, len(new), _BATCH):
                 part = new[start : start + _BATCH]
-                known |= zip(part, await asyncio.to_thread(_embed, part), strict=True)
+                known |= zip(part, self._shortened(await asyncio.to_thread(_embed, part)), strict=True)
         self._remember({text: known[text] for text in new})
         return np.stack([known[text] for text in cut])
+
+    def _shortened(self, vectors: Matrix) -> Matrix:
+        if self._space.dimension == vectors.shape[1]:
+            return vectors
+        short = vectors[:, : self._space.dimension]
+        return np.asarray(short / np.maximum(np.linalg.norm(short, axis=1, keepdims=True), 1e-9), dtype=np.float32)
 
     def _remember(self, vectors: dict[str, NDArray[np.float32]]) -> None:
         """Keep the latest vectors: a statement is embedded to be filed, and again a moment later to be stored."""

@@ -166,6 +166,8 @@ def _data() -> list[tuple[Any, p.Frozen]]:
         (t.HistoryErased, p.HistoryErasedData(layer="item", target="i-1", positions=(3, 5), reason="asked for")),
         (t.EventRedacted, p.EventRedactedData(position=3, recorded=TIME, event='{"id": "e-1"}')),
         (t.EventDropped, p.EventDroppedData(position=4, reason="half written by a foreign client")),
+        (t.SpacePrepared, p.SpacePreparedData(space=p.Space(model="m", dimension=2), embedder="m-2")),
+        (t.SpaceActivated, p.SpaceActivatedData(space=p.Space(model="m", dimension=2), embedder="m-2")),
     ]
 
 

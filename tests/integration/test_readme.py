@@ -64,13 +64,14 @@ def test_the_http_examples_run(tmp_path: Path) -> None:
 CHAT = '[{"role": "user", "name": "Ana", "content": "Mia moved to Porto in March.", "id": "m1"}]'
 
 
-@pytest.mark.parametrize("chapter", ["replay", "rewind", "forget"])
+@pytest.mark.parametrize("chapter", ["replay", "rewind", "again", "forget"])
 def test_the_examples_of_operators_run(tmp_path: Path, chapter: str) -> None:
     (tmp_path / "chat.json").write_text(CHAT)
     shown = run(["bash", "-euc", block("sh", chapter)], tmp_path)
     expected = {
         "replay": ("equal", "rollback", "serving g000001"),
         "rewind": ("learned: Mia moved to Porto", "built in", "0 were new"),
+        "again": ("asking in wordllama-l2-supercat@128", "would go over 1 resources", "went over 1 resources", "equal"),
         "forget": ("forgotten: item", "equal", "forgotten: user ana", "nothing is parked"),
     }
     assert all(words in shown for words in expected[chapter]), shown
@@ -84,4 +85,4 @@ def test_the_two_commands_are_targets_of_the_makefile(target: str) -> None:
 
 def test_every_shell_example_is_run_or_says_that_it_is_not() -> None:
     labels = [name.strip() for kind, name, _ in BLOCKS if kind == "sh"]
-    assert labels == ["", "", "http", "skip", "replay", "rewind", "forget"]
+    assert labels == ["", "", "http", "skip", "replay", "rewind", "again", "forget"]

@@ -9,6 +9,7 @@ import pytest
 from gateways import serving
 from waiting import until
 
+from memstream.events import EVENT_TYPES
 from memstream.services.bootstrap import Service
 
 WHO = {"user": "ana", "tenant": "default"}
@@ -112,7 +113,7 @@ async def test_the_api_page_and_both_documents_are_served(http: httpx.AsyncClien
     assert {"/v1/memorize", "/v1/retrieve", "/v1/feedback", "/v1/lineage/{id}", "/v1/events/stream"} <= paths.keys()
     assert "required" in json.dumps(paths["/v1/items"]["get"]["parameters"])
     channels = (await http.get("/asyncapi.json")).json()["channels"]
-    assert len(channels) == 19
+    assert set(channels) == set(EVENT_TYPES)
 
 
 @pytest.mark.parametrize(
@@ -190,3 +191,33 @@ async def test_not_ready_while_the_log_is_unreachable_and_ready_when_it_is_back(
             again = await client.post("/v1/memorize", json={**WHO, "text": "Not lost: the roses bloom in June."})
             assert again.status_code == 200, again.text
         await back.stop()
+
+
+async def test_too_many_parked_events_make_the_service_not_ready(tmp_path: Path) -> None:
+    async with (
+        serving(tmp_path / "data", max_parked=1) as (service, url),
+        httpx.AsyncClient(base_url=url, timeout=30) as client,
+    ):
+        for number in range(2):
+            await service.log.nc.jetstream().publish("memstream.default.ana.item.revised", f"poison {number}".encode())
+        refused = await client.get("/health/ready")
+        assert refused.status_code == 503
+        assert "2 events are parked, over 1" in refused.json()["reasons"][0]
+        assert "memstream_parked_events 2.0" in (await client.get("/metrics")).text
+        dropped = await client.post("/v1/operations/DropParked", json={"position": 1})
+        assert json.loads(dropped.text.splitlines()[-1])["kind"] == "result"
+        assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_operations_answer_as_lines(http: httpx.AsyncClient, memorized: dict) -> None:
+    reply = await http.post("/v1/operations/Verify", json={})
+    lines = [json.loads(line) for line in reply.text.splitlines() if line]
+    assert lines[-1]["kind"] == "result"
+    assert lines[-1]["value"]["matches"]
+    assert {line["kind"] for line in lines[:-1]} == {"progress"}
+    unknown = await http.post("/v1/operations/Destroy", json={})
+    assert (unknown.status_code, unknown.json()["error"]["type"]) == (422, "InvalidInput")
+    wrong = await http.post("/v1/operations/DropParked", json={"position": "x"})
+    assert wrong.status_code == 422
+    past = await http.get("/v1/items", params={**WHO, "as_of": "1"})
+    assert past.json() == []

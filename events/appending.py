@@ -7,7 +7,7 @@ searched from the time that the ids themselves carry.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, cast
@@ -66,8 +66,11 @@ class Appender:
     # Tells the tombstone over a scope's position, if there is one: see ``Redactions.tombstone_over``.
     tombstone_over: Callable[[str, int | None], Awaitable[int]]
 
-    async def append(self, events: Sequence[Event]) -> list[Appended]:
-        """Append up to 1,000 events, all or none; the results are in their order."""
+    async def append(self, events: Sequence[Event], known: Mapping[str, Appended] | None = None) -> list[Appended]:
+        """Append up to 1,000 events, all or none; the results are in their order.
+
+        ``known`` is what ``already_there`` has found of them: then the first thing that is awaited is the sending.
+        """
         if not events:
             return []
         if len(events) > MAX_BATCH:
@@ -76,7 +79,7 @@ class Appender:
                 "or pass split=True to give up atomicity across batches"
             )
         messages = self._encode(events)
-        known = await self._already_there(events)
+        known = dict(await self.already_there(events) if known is None else known)
         deadline = asyncio.get_running_loop().time() + self.timeout
         while missing := [message for message in messages if message.event.id not in known]:
             try:
@@ -119,7 +122,7 @@ class Appender:
             raise ServerRefusedError(int(cast("int", error.get("err_code", 0))), str(error.get("description", "")))
         return ack
 
-    async def _already_there(self, events: Sequence[Event]) -> dict[str, Appended]:
+    async def already_there(self, events: Sequence[Event]) -> dict[str, Appended]:
         """Look up the events that the server may have forgotten: those older than its duplicate window."""
         horizon = datetime.now(UTC) - _WINDOW
         old = [event for event in events if (born(event) or _EPOCH) < horizon]

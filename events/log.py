@@ -6,7 +6,7 @@ were erased.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -91,11 +91,11 @@ class EventLog:
         if self._broken is not None:
             raise LogIntegrityError(self._broken)
 
-    async def _append(self, events: Sequence[Event]) -> list[Appended]:
+    async def _append(self, events: Sequence[Event], known: Mapping[str, Appended] | None = None) -> list[Appended]:
         """Append a batch; a log that gives a position it has given before has lost what was there."""
         self._refuse_broken()
         reached = self._reached
-        done = await self._appender.append(events)
+        done = await self._appender.append(events, known)
         fresh = [one.position for one in done if not one.duplicate]
         if fresh and min(fresh) <= reached:
             self._broken = (
@@ -113,7 +113,10 @@ class EventLog:
             for start in range(0, len(events), MAX_BATCH):
                 if len(flight) == _PIPELINE:
                     results += await flight.popleft()
-                flight.append(asyncio.create_task(self._append(events[start : start + MAX_BATCH])))
+                batch = events[start : start + MAX_BATCH]
+                # Looked up before it takes off: one that waited for that in flight could be overtaken.
+                known = await self._appender.already_there(batch)
+                flight.append(asyncio.create_task(self._append(batch, known)))
                 # Let the batch reach the socket before the next one, so that batches keep their order.
                 await asyncio.sleep(0)
             while flight:

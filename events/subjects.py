@@ -76,7 +76,7 @@ class Scope(NamedTuple):
     @property
     def key(self) -> str:
         """The scope as two subject tokens: unique, and safe inside a subject, a file name or a SQL literal."""
-        return f"{encode_token(self.tenant)}.{encode_token(self.user)}"
+        return _key(self)
 
     @classmethod
     def from_key(cls, key: str) -> "Scope":
@@ -87,6 +87,11 @@ class Scope(NamedTuple):
 
 # Whose events are those about the service itself.
 OPERATOR = Scope("memstream", "operator")
+
+
+@lru_cache(maxsize=4_096)
+def _key(scope: Scope) -> str:
+    return f"{encode_token(scope.tenant)}.{encode_token(scope.user)}"
 
 
 def subject_of(scope: Scope, event_type: str) -> str:

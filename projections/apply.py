@@ -4,9 +4,9 @@ No clock, no random, no network, no model. An event that contradicts what came b
 neither the state nor the changes of the batch have been touched.
 """
 
-import base64
 import binascii
-from datetime import datetime
+from datetime import date, datetime
+from functools import lru_cache
 
 from memstream.events import payloads as p
 from memstream.events import types as t
@@ -127,7 +127,8 @@ def _check_item(state: State, scope: str, item: p.ExtractedItem) -> None:
 
 def _add_item(state: State, event: t.ItemsExtracted, item: p.ExtractedItem, changes: Changes) -> None:
     """Add a statement; one that is known already only gains sources (its id is its identity)."""
-    scope, key = event.scope.key, (event.scope.key, item.id)
+    scope = event.scope.key
+    key = (scope, item.id)
     if key not in state.items:
         state.items[key] = ItemFacts(True, item.kind, item.speaker, item.happened)
         changes.add(
@@ -220,8 +221,9 @@ def _embedded(state: State, event: t.VectorsEmbedded, changes: Changes) -> None:
     scope, space = event.scope.key, space_name(event.data.space)
     for embedded in event.data.vectors:
         _need_embeddable(state, scope, embedded)
-    vectors = [(one, _vector(one, event.data.space.dimension)) for one in event.data.vectors]
-    for embedded, vector in vectors:
+    dimension = event.data.space.dimension
+    vectors = [_vector(one, dimension) for one in event.data.vectors]
+    for embedded, vector in zip(event.data.vectors, vectors, strict=True):
         if embedded.layer == "query":
             changes.add("query_vectors", scope, embedded.id, space, vector, event.position)
             continue
@@ -242,19 +244,22 @@ def _embedded(state: State, event: t.VectorsEmbedded, changes: Changes) -> None:
 
 def _need_embeddable(state: State, scope: str, embedded: p.Embedded) -> None:
     key = (scope, embedded.id)
-    known = {
-        "item": key in state.items,
-        "segment": key in state.segments,
-        "category": key in state.categories,
-        "query": key in state.retrievals,
-    }
-    if not known[embedded.layer]:
+    match embedded.layer:
+        case "item":
+            known = key in state.items
+        case "segment":
+            known = key in state.segments
+        case "category":
+            known = key in state.categories
+        case "query":
+            known = key in state.retrievals
+    if not known:
         raise Refused(f"a vector for {embedded.layer} {embedded.id}, which does not exist")
 
 
 def _vector(embedded: p.Embedded, dimension: int) -> bytes:
     try:
-        raw = base64.b64decode(embedded.vector, validate=True)
+        raw = binascii.a2b_base64(embedded.vector, strict_mode=True)
     except binascii.Error as error:
         raise Refused(f"the vector of {embedded.id} is not base64: {error}") from error
     if len(raw) != 2 * dimension:
@@ -307,13 +312,18 @@ def space_name(space: p.Space) -> str:
 
 def spoken_date(moment: datetime | None) -> str:
     """Write a date as people say it, so that full text finds "May" and "2023"."""
-    return f"{moment.day} {moment:%B %Y}" if moment else ""
+    return _spoken(moment.date()) if moment else ""
+
+
+@lru_cache(maxsize=4_096)
+def _spoken(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"
 
 
 def full_text(text: str, context: str, speaker: str | None, happened: datetime | None) -> str:
     """Return what full text sees of an item: when, what came before, who, what."""
     said = f"{speaker}: {text}" if speaker else text
-    return " ".join(part for part in (spoken_date(happened), context, said) if part)
+    return " ".join(filter(None, (spoken_date(happened), context, said)))
 
 
 def _need_resource(state: State, scope: str, resource_id: str) -> None:

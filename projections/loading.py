@@ -113,7 +113,7 @@ def _join(
     cursor: duckdb.DuckDBPyConnection, select: str, column: str, keys: Iterable[Key], condition: str = "true"
 ) -> list[tuple[Any, ...]]:
     """Run ``select`` for the rows whose scope and ``column`` are among ``keys``."""
-    pairs = sorted(keys)
+    pairs = list(keys)
     if not pairs:
         return []
     if len(pairs) <= _FEW_KEYS:

@@ -117,6 +117,14 @@ async def test_a_batch_over_the_limit_is_refused_unless_it_may_be_split(log: Eve
     assert [one.position for one in appended] == list(range(1, 2_301))
 
 
+async def test_batches_that_are_split_keep_their_order_also_when_their_ids_have_to_be_looked_up(log: EventLog) -> None:
+    batch = [event(n, identifier=derived_id("split", n)) for n in range(6_300)]
+    appended = await log.append_many(batch, split=True)
+    assert [one.position for one in appended] == list(range(1, 6_301))
+    again = await log.append_many(batch, split=True)
+    assert [(one.position, one.duplicate) for one in again] == [(one.position, True) for one in appended]
+
+
 async def test_two_events_with_one_id_in_a_batch_are_refused(log: EventLog) -> None:
     with pytest.raises(InvalidEvent, match="same id"):
         await log.append_many([event(1, identifier="x"), event(2, identifier="x")])

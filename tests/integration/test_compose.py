@@ -336,7 +336,7 @@ def test_every_service_is_a_process_of_its_own(deployment: Deployment) -> None:
     pids = {process.pid for process in processes.values()}
     assert len(pids) == len(SERVICES)
     assert not [child for process in processes.values() for child in process.children(recursive=True)]
-    ledger = str(deployment.data("memory") / "projection" / "ledger.duckdb")
+    ledger = str(deployment.data("memory") / "projection" / "g000001" / "ledger.duckdb")
     assert [name for name, one in processes.items() if ledger in {file.path for file in one.open_files()}] == ["memory"]
 
 

@@ -36,6 +36,7 @@ _CACHE_BYTES: Final = 24 * 1024 * 1024
 # Each append is a fragment that every search has to visit; merging them takes a tenth of a second.
 _OPTIMIZE_EVERY: Final = 24
 _SCANNED_ROWS: Final = 4_096
+_MANY_ROWS: Final = 2_000
 
 
 class Match(NamedTuple):
@@ -90,7 +91,9 @@ class Index:
         if not texts:
             return
         table = await self._texts()
-        await table.add(await asyncio.to_thread(_text_rows, texts))
+        # A thread costs more than the rows of an ordinary commit, and less than those of a rebuild's.
+        rows = _text_rows(texts) if len(texts) < _MANY_ROWS else await asyncio.to_thread(_text_rows, texts)
+        await table.add(rows)
         for text in texts:
             shelf = _shelf(text.scope, text.layer)
             if shelf in self._sizes:
@@ -100,7 +103,8 @@ class Index:
     async def _write_vectors(self, space: str, rows: Sequence[IndexedVector]) -> None:
         name = table_of(space)
         table = await self._vectors(name, len(rows[0].vector) // 2)
-        await table.add(await asyncio.to_thread(_vector_rows, rows))
+        packed = _vector_rows(rows) if len(rows) < _MANY_ROWS else await asyncio.to_thread(_vector_rows, rows)
+        await table.add(packed)
         self._writes[name] = self._writes.get(name, 0) + 1
 
     async def cut(self, position: int) -> None:

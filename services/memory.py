@@ -102,6 +102,9 @@ class MemoryProcess:
             await self._follow(fresh)
             await fresh.projector.wait_for(self.projector.position, timeout=_CATCH_UP_SECONDS)
             await asyncio.to_thread(self.generations.switch, name)
+            # The old one went on meanwhile: nobody may be shown less than they have been shown already.
+            while fresh.projector.position < self.projector.position:
+                await fresh.projector.wait_for(self.projector.position, timeout=_CATCH_UP_SECONDS)
         except BaseException:
             await fresh.close()
             raise

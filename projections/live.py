@@ -79,13 +79,25 @@ async def open_stores(directory: Path) -> tuple[Ledger, Index]:
 async def _open_or_renew(directory: Path) -> tuple[Ledger, Index]:
     """Open both stores; when either is unusable both are moved aside, and the log rebuilds them."""
     try:
-        return await open_stores(directory)
+        return await _open_reconciled(directory)
     except (duckdb.Error, LedgerOutdatedError, RuntimeError, ValueError) as error:
         if isinstance(error, duckdb.IOException) and "lock" in str(error).lower():
             raise Unavailable(f"{directory / LEDGER} is open in another process: {error}") from error
         aside = await asyncio.to_thread(_move_aside, directory)
         logger.warning("the projection could not be opened (%s); moved to %s, rebuilding from the log", error, aside)
-    return await open_stores(directory)
+    return await _open_reconciled(directory)
+
+
+async def _open_reconciled(directory: Path) -> tuple[Ledger, Index]:
+    """Open both stores and cut off what the index holds beyond the ledger; this also finds lost data files."""
+    ledger, index = await open_stores(directory)
+    try:
+        await index.cut(ledger.position)
+    except BaseException:
+        index.close()
+        ledger.close()
+        raise
+    return ledger, index
 
 
 def _move_aside(directory: Path) -> Path:

@@ -83,13 +83,12 @@ class Projector:
         self._listeners.append(listener)
 
     async def start(self) -> None:
-        """Check the ledger against the log, reconcile the index and begin to follow.
+        """Check the ledger against the log and begin to follow; the index ends where the ledger does.
 
         Raises LogIntegrityError when the log is another one or has lost its end.
         """
         state = await self._log.state()
         await self._ledger.writing(self._ledger.bind, state.log_id, state.last_position)
-        await self._index.cut(self._position)
         if self._position == 0:
             await self._ledger.writing(mark_clean, self._ledger, state.last_position)
         self._task = asyncio.create_task(self._run(), name="projector")

@@ -25,6 +25,7 @@ SEED = 20_263
 MESSAGES = int(os.environ.get("MEMSTREAM_FUZZ_MESSAGES", "3000"))
 CHUNK = 200
 GROWTH_MB = 200
+SERVER_MB = 800
 VALID = "ana"
 
 
@@ -103,6 +104,9 @@ async def test_hostile_messages_are_parked_and_change_nobodys_memory(service: Se
         assert stored <= parked, sorted(stored - parked)[:10]
         await remembers(memory, MESSAGES + 1)
         assert (process.memory_info().rss - held) / 2**20 < GROWTH_MB
+        server = service.server()
+        assert server is not None
+        assert server.memory_info().rss / 2**20 < SERVER_MB
 
 
 async def test_a_message_over_the_servers_limit_never_reaches_the_log(service: Service) -> None:

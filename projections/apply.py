@@ -5,14 +5,12 @@ neither the state nor the changes of the batch have been touched.
 """
 
 import binascii
-from datetime import date, datetime
-from functools import lru_cache
 
 from memstream.events import payloads as p
 from memstream.events import types as t
 from memstream.events.types import Event
 
-from .changes import Changes, Ending, IndexedText, IndexedVector
+from .changes import Changes, Ending, IndexedVector
 from .refusal import Refused
 from .state import ItemFacts, Key, State, extraction_stage
 from .structure import apply_structure
@@ -88,8 +86,6 @@ def _described(state: State, event: t.ResourceDescribed, changes: Changes) -> No
             *(segment.span.unit, segment.span.start, segment.span.end, segment.text),
             *(list(segment.message_ids), list(segment.speakers), segment.time, event.position, None),
         )
-        text = f"{spoken_date(segment.time)} {segment.text}".strip()
-        changes.texts.append(IndexedText(scope, "segment", segment.id, event.position, text))
 
 
 def _extracted(state: State, event: t.ItemsExtracted, changes: Changes) -> None:
@@ -136,8 +132,6 @@ def _add_item(state: State, event: t.ItemsExtracted, item: p.ExtractedItem, chan
             *(scope, item.id, item.kind, item.text, item.context, item.speaker, item.happened),
             *(event.position, None, None, None),
         )
-        text = full_text(item.text, item.context, item.speaker, item.happened)
-        changes.texts.append(IndexedText(scope, "item", item.id, event.position, text))
         for category in item.categories:
             link(state, scope, category, item.id, event.position, changes)
     elif not state.items[key].live and event.data.run > 0:
@@ -213,8 +207,6 @@ def _revised(state: State, event: t.ItemRevised, changes: Changes) -> None:
         *(scope, data.item_id, facts.kind, data.text, data.context, facts.speaker, facts.happened),
         *(event.position, None, None, None),
     )
-    text = full_text(data.text, data.context, facts.speaker, facts.happened)
-    changes.texts.append(IndexedText(scope, "item", data.item_id, event.position, text))
 
 
 def _embedded(state: State, event: t.VectorsEmbedded, changes: Changes) -> None:
@@ -308,22 +300,6 @@ def link(state: State, scope: str, category: str, item: str, position: int, chan
 def space_name(space: p.Space) -> str:
     """Return the name that a space has in tables: its model and dimension."""
     return f"{space.model}@{space.dimension}"
-
-
-def spoken_date(moment: datetime | None) -> str:
-    """Write a date as people say it, so that full text finds "May" and "2023"."""
-    return _spoken(moment.date()) if moment else ""
-
-
-@lru_cache(maxsize=4_096)
-def _spoken(day: date) -> str:
-    return f"{day.day} {day:%B %Y}"
-
-
-def full_text(text: str, context: str, speaker: str | None, happened: datetime | None) -> str:
-    """Return what full text sees of an item: when, what came before, who, what."""
-    said = f"{speaker}: {text}" if speaker else text
-    return " ".join(filter(None, (spoken_date(happened), context, said)))
 
 
 def _need_resource(state: State, scope: str, resource_id: str) -> None:

@@ -16,7 +16,14 @@ from .state import State, ordering_key, references
 
 
 class RebuildStopped(MemstreamError):
-    """A strict rebuild met an event that cannot be applied."""
+    """A strict rebuild met an event that cannot be applied, at ``position``."""
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(position, reason)
+        self.position = position
+
+    def __str__(self) -> str:
+        return f"position {self.position}{self.args[1]}"
 
 
 @dataclass
@@ -32,21 +39,19 @@ class Batch:
 
 def decode_batch(messages: Sequence[Stored], *, strict: bool = False) -> Batch:
     """Decode each message by itself, so that a bad one spoils no other."""
-    batch = Batch(messages[-1].position)
+    batch = Batch(messages[-1].position if messages else 0)
     for stored in messages:
         try:
             batch.events.append(stored.decode())
             batch.subjects[stored.position] = stored
         except InvalidEvent as error:
             if strict:
-                raise RebuildStopped(f"position {stored.position} cannot be applied: {error}") from error
+                raise RebuildStopped(stored.position, f" cannot be applied: {error}") from error
             batch.broken.append((stored, str(error)))
     return batch
 
 
-def changes_of(
-    ledger: Ledger, batch: Batch, *, strict: bool = False, retried: Mapping[int, int] | None = None
-) -> Changes:
+def changes_of(ledger: Ledger, batch: Batch, *, retried: Mapping[int, int] | None = None) -> Changes:
     """Load the working set and apply the batch in order; blocking, for the writer's thread.
 
     ``retried`` are the attempts so far of parked positions that are tried again.
@@ -57,6 +62,11 @@ def changes_of(
     for waited in (state.parked, state.parked_events):
         for key in [key for key, position in waited.items() if position in batch.attempts]:
             del waited[key]
+    return applied(state, batch, strict=False)
+
+
+def applied(state: State, batch: Batch, *, strict: bool) -> Changes:
+    """Apply a batch in order and advance the state; what cannot be applied is parked, or stops a strict rebuild."""
     changes = Changes()
     for stored, reason in batch.broken:
         _park(changes, batch, stored, stored.subject.split(".", 3)[-1], reason=reason)
@@ -77,7 +87,7 @@ def _apply_or_park(state: State, event: Event, batch: Batch, changes: Changes, *
         changes.extend(apply(state, event))
     except Refused as error:
         if strict:
-            raise RebuildStopped(f"position {event.position} ({event.type}) cannot be applied: {error}") from error
+            raise RebuildStopped(event.position, f" ({event.type}) cannot be applied: {error}") from error
         # Only an event that others build on is kept under its key: those behind it wait.
         blocking = key if _blocks_followers(event) else ""
         if blocking:

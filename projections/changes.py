@@ -1,4 +1,4 @@
-"""What one event does to the three layers: rows to add, rows to end, and texts and vectors to index."""
+"""What one event does to the three layers: rows to add, rows to end, and vectors to index."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -8,7 +8,8 @@ Row = tuple[Value, ...]
 
 
 # Tables whose rows decide what a category's file should say.
-_STRUCTURAL = frozenset({"items", "links", "categories", "vectors"})
+_STRUCTURAL = ("items", "links", "categories", "vectors")
+_RECALLED = ("items", "sources", "links", "segments", "categories", "files", "vectors")
 
 
 class Ending(NamedTuple):
@@ -21,16 +22,6 @@ class Ending(NamedTuple):
     position: int
     reason: str | None = None
     successor: str | None = None
-
-
-class IndexedText(NamedTuple):
-    """A text for full-text search: the statement with the context that full text may see."""
-
-    scope: str
-    layer: str
-    id: str
-    position: int
-    text: str
 
 
 class IndexedVector(NamedTuple):
@@ -50,25 +41,27 @@ class Changes:
 
     rows: dict[str, list[Row]] = field(default_factory=dict)
     endings: list[Ending] = field(default_factory=list)
-    texts: list[IndexedText] = field(default_factory=list)
     vectors: list[IndexedVector] = field(default_factory=list)
     # Resources that this may have brought closer to being retrievable.
     touched: set[str] = field(default_factory=set)
-    # Whose structure or items changed: scopes whose category files may have become stale.
-    scopes: set[str] = field(default_factory=set)
 
     def add(self, table: str, *row: Value) -> None:
         """Append a row, in the table's column order."""
         self.rows.setdefault(table, []).append(row)
-        if table in _STRUCTURAL:
-            self.scopes.add(str(row[0]))
+
+    def restructured(self) -> frozenset[str]:
+        """Return the scopes whose structure or items changed: their category files may have become stale."""
+        return frozenset(str(row[0]) for table in _STRUCTURAL for row in self.rows.get(table, ()))
+
+    def recalled(self) -> frozenset[str]:
+        """Return the scopes of whose memory recall sees something else now."""
+        scopes = {str(row[0]) for table in _RECALLED for row in self.rows.get(table, ())}
+        return frozenset(scopes | {ending.scope for ending in self.endings})
 
     def extend(self, other: "Changes") -> None:
         """Append another event's changes."""
         for table, rows in other.rows.items():
             self.rows.setdefault(table, []).extend(rows)
         self.endings += other.endings
-        self.texts += other.texts
         self.vectors += other.vectors
         self.touched |= other.touched
-        self.scopes |= other.scopes

@@ -110,14 +110,10 @@ async def _index_table(index: Index, name: str, scope: str | None, moment: int) 
 
 def _encoded(batch: pa.RecordBatch) -> Iterator[bytes]:
     keys = zip(*(batch.column(name).to_pylist() for name in ("shelf", "id", "position")), strict=True)
-    if "text" in batch.schema.names:
-        contents = (text.encode() for text in batch.column("text").to_pylist())
-    else:
-        column = batch.column("vector")
-        vectors: NDArray[np.float32] = np.asarray(column.flatten(), dtype="<f4").reshape(len(batch), -1)
-        contents = (vector.tobytes() for vector in vectors)
-    for key, content in zip(keys, contents, strict=True):
-        yield json.dumps(key).encode() + b"\0" + content
+    column = batch.column("vector")
+    vectors: NDArray[np.float32] = np.asarray(column.flatten(), dtype="<f4").reshape(len(batch), -1)
+    for key, vector in zip(keys, vectors, strict=True):
+        yield json.dumps(key).encode() + b"\0" + vector.tobytes()
 
 
 def _hash(row: bytes) -> bytes:

@@ -21,6 +21,7 @@ import pyarrow as pa
 from memstream.events.errors import LogIntegrityError, MemstreamError
 
 from .changes import Changes, Ending, Row
+from .packing import Packed, pack_rows
 from .schema import META_DDL, SCHEMA_VERSION, TABLES
 
 _MEMORY_LIMIT = "128MB"
@@ -147,7 +148,7 @@ class Ledger:
         """Write facts about the ledger itself; the writer's thread alone may call it."""
         self._put_meta(self._writer, facts)
 
-    def stage(self, changes: Changes, position: int, meta: Mapping[str, str] | None = None) -> None:
+    def stage(self, changes: Changes | Packed, position: int, meta: Mapping[str, str] | None = None) -> None:
         """Write changes into a transaction that readers don't see; ``publish`` or ``rollback`` must follow.
 
         One writer: the transaction belongs to the ledger, not to the thread, so that each step may have its own.
@@ -217,18 +218,12 @@ class Ledger:
         self._connection.close()
 
     @staticmethod
-    def _insert(cursor: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Row]) -> None:
-        schema = TABLES[table].arrow
-        if len(rows) <= _FEW_ROWS:
-            places = ", ".join([f"({', '.join('?' * len(schema))})"] * len(rows))
+    def _insert(cursor: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Row] | pa.Table) -> None:
+        if not isinstance(rows, pa.Table) and len(rows) <= _FEW_ROWS:
+            places = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(rows))
             cursor.execute(f"INSERT INTO {table} VALUES {places}", [value for row in rows for value in row])
             return
-        columns = zip(*rows, strict=True)
-        batch = pa.table(
-            [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)],
-            schema=schema,
-        )
-        cursor.register("incoming", batch)
+        cursor.register("incoming", rows if isinstance(rows, pa.Table) else pack_rows(table, rows))
         try:
             cursor.execute(f"INSERT INTO {table} SELECT * FROM incoming")
         finally:

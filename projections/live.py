@@ -16,7 +16,7 @@ from memstream.events.log import EventLog
 from .generations import INDEX, LEDGER
 from .index import Index
 from .ledger import Ledger, LedgerOutdatedError
-from .projector import Projector
+from .projector import Commit, Projector
 from .recall import Recall
 
 logger = logging.getLogger("memstream.projections")
@@ -31,6 +31,7 @@ class Projection:
         self.index = index
         self.projector = Projector(log, ledger, index)
         self.recall = Recall(ledger, index)
+        self.projector.listen(self._recall)
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -40,6 +41,9 @@ class Projection:
         """Open a generation's stores; damaged or outdated ones are moved aside, and the log rebuilds them."""
         ledger, index = await _open_or_renew(directory)
         return cls(log, directory.name, ledger, index)
+
+    def _recall(self, commit: Commit) -> None:
+        self.recall.corpora.changed(commit.changed, commit.position, behind=commit.amended)
 
     @contextlib.contextmanager
     def use(self) -> Iterator[Self]:

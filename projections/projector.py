@@ -23,6 +23,7 @@ from .batch import Batch, changes_of, decode_batch
 from .changes import Changes
 from .index import Index
 from .ledger import Ledger
+from .packing import Packed, pack_vectors
 from .parking import attempts_of
 from .staleness import mark_clean
 
@@ -44,13 +45,16 @@ _BAD_DATA = (duckdb.DataError, pa.ArrowInvalid, ValueError, TypeError, KeyError,
 class Commit(NamedTuple):
     """What a commit reached: the position, the resources it touched, and the scopes whose memory changed.
 
-    ``erased`` tells that it brought an erasure.
+    ``erased`` tells that it brought an erasure, ``changed`` are the scopes of whose memory recall sees something
+    else now, and ``amended`` tells that parked events were applied behind the position.
     """
 
     position: int
     resources: frozenset[str]
     scopes: frozenset[str]
     erased: bool = False
+    changed: frozenset[str] = frozenset()
+    amended: bool = False
 
 
 Listener = Callable[[Commit], None]
@@ -260,9 +264,9 @@ class Projector:
             decoded = decode_batch(found)
             changes = await self._ledger.writing(changes_of, self._ledger, decoded, retried=attempts)
             await self._index.remove([stored.position for stored in found])
-            await self._index.write(changes.texts, changes.vectors)
+            await self._index.write(pack_vectors(changes.vectors))
         await self._ledger.writing(self._ledger.amend, changes, sorted(attempts))
-        self._committed(self._position, changes)
+        self._committed(self._position, changes, amended=True)
         parked = {cast("int", row[0]) for row in changes.rows.get("parked", ())}
         return frozenset(position for position in attempts if position not in parked)
 
@@ -271,25 +275,30 @@ class Projector:
             return stored
         return None
 
-    def _committed(self, position: int, changes: Changes) -> None:
+    def _committed(self, position: int, changes: Changes, *, amended: bool = False) -> None:
         self._position = position
         self.failure = None
+        commit = Commit(
+            position,
+            frozenset(changes.touched),
+            changes.restructured(),
+            "erasures" in changes.rows,
+            changes.recalled(),
+            amended,
+        )
+        for listener in self._listeners:
+            listener(commit)
         for wanted, waiter in self._waiters:
             if wanted <= position and not waiter.done():
                 waiter.set_result(None)
-        for listener in self._listeners:
-            listener(
-                Commit(position, frozenset(changes.touched), frozenset(changes.scopes), "erasures" in changes.rows)
-            )
 
 
-async def store(ledger: Ledger, index: Index, changes: Changes, position: int) -> None:
+async def store(ledger: Ledger, index: Index, changes: Changes | Packed, position: int) -> None:
     """Write both stores side by side; the ledger commits once the index is on disk, so it never runs ahead of it."""
-    meta = {"space": changes.vectors[-1].space} if changes.vectors else {}
+    vectors = changes.vectors if isinstance(changes, Packed) else pack_vectors(changes.vectors)
+    meta = {"space": list(vectors)[-1]} if vectors else {}
     try:
-        await all_ended(
-            ledger.writing(ledger.stage, changes, position, meta), index.write(changes.texts, changes.vectors)
-        )
+        await all_ended(ledger.writing(ledger.stage, changes, position, meta), index.write(vectors))
         await ledger.writing(ledger.publish, position)
     except BaseException:
         await ledger.writing(ledger.rollback)

@@ -1,73 +1,107 @@
-"""Fusion: one score from the signals of a candidate. Pure functions over plain numbers.
+"""Fusion: one score from the signals of a statement, and an order that does not say the same thing twice.
 
-The weights and what taught them are in one place here. Min-max normalisation per query and a weighted sum follow
-Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (TOIS 2023), who show that it beats
-reciprocal rank fusion; tests/benchmarks/recall.py measures what comes of it.
+Each signal is normalised per question to 0..1; the score is their weighted sum. Min-max and a weighted sum follow
+Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (TOIS 2023). The weights are the only
+place where measurements went in: docs/recall.md says which, and what did not help.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 
-@dataclass(frozen=True)
-class Weights:
-    """How much each signal counts; the normalised signals are in 0..1."""
-
-    vector: float = 0.55
-    text: float = 0.45
-    # A question that names a person is mostly about what that person said.
-    speaker: float = 0.12
-    # Share of the better neighbour's score: an answer lends to the question before it, and the other way round.
-    neighbour: float = 0.15
+Floats = NDArray[np.float32]
 
 
-WEIGHTS: Final = Weights()
+class Weight(NamedTuple):
+    """What a signal counts where people write in short turns, and where in long messages."""
+
+    short: float
+    long: float
+
+    def at(self, shortness: float) -> float:
+        """Return the weight in a memory of some ``shortness`` (1: short turns, 0: long messages)."""
+        return shortness * self.short + (1 - shortness) * self.long
 
 
-class Signals(NamedTuple):
-    """The normalised signals of one candidate."""
-
-    vector: float = 0.0
-    text: float = 0.0
-    speaker: float = 0.0
-    neighbour: float = 0.0
-
-    def score(self, weights: Weights = WEIGHTS) -> float:
-        """Return the weighted sum."""
-        return (
-            weights.vector * self.vector
-            + weights.text * self.text
-            + weights.speaker * self.speaker
-            + weights.neighbour * self.neighbour
-        )
-
-    def present(self) -> dict[str, float]:
-        """Return the signals that contributed."""
-        return {name: round(value, 4) for name, value in self._asdict().items() if value > 0}
-
-
-def normalise(scores: Mapping[str, float]) -> dict[str, float]:
-    """Scale scores to 0..1 by their minimum and maximum; equal scores are all 1."""
-    if not scores:
-        return {}
-    low, high = min(scores.values()), max(scores.values())
-    if high - low < 1e-9:  # noqa: PLR2004 - floating-point noise
-        return dict.fromkeys(scores, 1.0)
-    return {key: (score - low) / (high - low) for key, score in scores.items()}
+# In short turns the words around count; long messages stand for themselves.
+WEIGHTS: Final[Mapping[str, Weight]] = {
+    "vector": Weight(0.150, 0.340),
+    "text": Weight(0.000, 0.200),
+    "context": Weight(0.280, 0.000),
+    "speaker": Weight(0.232, 0.195),
+    "time": Weight(0.180, 0.080),
+    "before": Weight(0.105, 0.000),
+    "after": Weight(0.097, 0.130),
+    "session": Weight(0.270, 0.030),
+    "statement": Weight(0.100, 0.000),
+    "standing": Weight(0.000, 0.190),
+}
+# Words in a message at which a memory is halfway between short turns and long messages.
+_HALFWAY_WORDS = 80.0
+# Taken off a statement for each one of the same day that is ranked above it, and for one of the same message.
+_SAME_SESSION = Weight(0.025, 0.0)
+_SAME_MESSAGE = 0.5
+# So many more candidates than asked for may be moved up.
+_CONSIDERED = 60
 
 
-def fuse(vector: Mapping[str, float], text: Mapping[str, float]) -> dict[str, Signals]:
-    """Normalise and combine the two searches; a candidate that one did not find has 0 there."""
-    near, worded = normalise(vector), normalise(text)
-    # Full text returns matches only: its lowest match is still worth more than no match.
-    worded = {key: 0.1 + 0.9 * score for key, score in worded.items()}
-    return {
-        key: Signals(vector=near.get(key, 0.0), text=worded.get(key, 0.0)) for key in dict.fromkeys([*near, *worded])
-    }
+def shortness(words_per_message: float) -> float:
+    """Return how much a memory is one of short turns, from 1 down to 0."""
+    return 1 / (1 + (words_per_message / _HALFWAY_WORDS) ** 2)
 
 
-def ranked(signals: Mapping[str, Signals]) -> list[tuple[str, float]]:
-    """Return ids and scores, best first; equal scores in order of id, so that a replay ranks alike."""
-    scored = [(key, one.score()) for key, one in signals.items()]
-    return sorted(scored, key=lambda pair: (-pair[1], pair[0]))
+def min_max(values: Floats, counted: NDArray[np.bool_]) -> Floats:
+    """Scale the values that count to 0..1; the others are 0, and equal ones 1."""
+    scaled = np.zeros(len(values), np.float32)
+    held = values[counted]
+    if len(held):
+        low, high = float(held.min()), float(held.max())
+        scaled[counted] = (held - low) / (high - low) if high - low > 1e-9 else 1.0  # noqa: PLR2004 - floating-point noise
+    return scaled
+
+
+def over_max(values: Floats) -> Floats:
+    """Scale values that are 0 for "not at all" by the largest."""
+    top = float(values.max(initial=0.0))
+    return values / np.float32(top) if top > 0 else values
+
+
+def fuse(signals: Mapping[str, Floats], short: float) -> Floats:
+    """Return the weighted sum of the signals."""
+    weighted = (np.float32(WEIGHTS[name].at(short)) * values for name, values in signals.items())
+    return np.asarray(sum(weighted), np.float32)
+
+
+def pick(
+    scores: Floats, messages: NDArray[np.int64], sessions: NDArray[np.int64], count: int, short: float
+) -> list[int]:
+    """Return the rows to show, best first: the score, less what those above already say.
+
+    ``messages`` and ``sessions`` number where each row comes from. Equal scores keep their order, so that a replay
+    ranks alike.
+    """
+    order = best(scores, count + _CONSIDERED)
+    left = scores[order].astype(np.float64)
+    fee = _SAME_SESSION.at(short)
+    picked: list[int] = []
+    for _ in range(min(count, len(order))):
+        place = int(left.argmax())
+        row = int(order[place])
+        picked.append(row)
+        left[sessions[order] == sessions[row]] -= fee
+        left[messages[order] == messages[row]] -= _SAME_MESSAGE
+        left[place] = -np.inf
+    return picked
+
+
+def best(scores: Floats, count: int) -> NDArray[np.int64]:
+    """Return the rows of the largest scores, the first rows first among equals; what scores -inf is left out."""
+    if len(scores) > 4 * count:
+        edge = np.partition(scores, len(scores) - count)[len(scores) - count]
+        candidates = np.flatnonzero(scores >= edge)
+    else:
+        candidates = np.arange(len(scores))
+    candidates = candidates[np.isfinite(scores[candidates])]
+    return candidates[np.argsort(-scores[candidates], kind="stable")][:count]

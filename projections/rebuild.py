@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar, cast
+from zlib import crc32
 
 from memstream.events.log import EventLog
 from memstream.events.reading import Stored
@@ -17,17 +18,26 @@ from memstream.events.subjects import Scope
 from memstream.events.tasks import end, uninterrupted
 from memstream.events.types import EventDropped
 
-from .batch import Batch, changes_of, decode_batch
+from .applier import Applier, LocalApplier, ProcessApplier
+from .batch import RebuildStopped
 from .changes import Changes
 from .index import Index
 from .ledger import Ledger
+from .loading import load_state
+from .packing import Packed, joined
 from .projector import store
 from .staleness import mark_clean
+from .state import References, union
 
 # A commit costs scans of the tables so far: few large ones make time grow with the log, not with its square.
 _BATCH_EVENTS = 8_000
 _BATCH_BYTES = 24 * 1024 * 1024
 _TOLD_SECONDS = 0.2
+_PROCESSES = 2
+# Events from which on a process of its own is worth its start.
+_LONG_LOG = 20_000
+
+T = TypeVar("T")
 
 
 class Rebuilt(NamedTuple):
@@ -37,6 +47,13 @@ class Rebuilt(NamedTuple):
     events: int
     items: int
     seconds: float
+
+
+class _Prepared(NamedTuple):
+    """A batch that has been decoded: where it ends, and what it refers to."""
+
+    position: int
+    wanted: References
 
 
 Told = Callable[[Rebuilt], None]
@@ -77,28 +94,60 @@ class Rebuild:
             told(rebuilt)
             return rebuilt
 
-        batches: asyncio.Queue[Batch | None] = asyncio.Queue(1)
-        reader = asyncio.create_task(self._read(until, dropped, batches))
+        long = until - self._ledger.position > _LONG_LOG
+        appliers: list[Applier] = [ProcessApplier.start() for _ in range(_PROCESSES)] if long else [LocalApplier()]
+        batches: asyncio.Queue[_Prepared | None] = asyncio.Queue(1)
+        reader = asyncio.create_task(self._read(until, dropped, appliers, batches))
         try:
             with _uncollected(), self._ledger.bulk(), self._index.loading():
-                while batch := await _next(batches, reader):
-                    await self._apply(batch)
-                    tell()
+                await self._apply_all(appliers, batches, reader, tell)
         finally:
             await end(reader)
+            await asyncio.gather(*(one.close() for one in appliers))
         if self._ledger.position < until:
             # The log ends in positions that are not this projection's: another user's, or erased ones.
             await store(self._ledger, self._index, Changes(), until)
         await self._index.optimize(force=True)
         return tell()
 
-    async def _apply(self, batch: Batch) -> None:
-        changes = await self._ledger.writing(changes_of, self._ledger, batch, strict=True)
-        await uninterrupted(store(self._ledger, self._index, changes, batch.position))
-        self._events += len(batch.events)
-        self._items += len(changes.rows.get("items", ()))
+    async def _apply_all(
+        self,
+        appliers: Sequence[Applier],
+        batches: "asyncio.Queue[_Prepared | None]",
+        reader: "asyncio.Task[None]",
+        tell: Callable[[], Rebuilt],
+    ) -> None:
+        """Apply batch by batch; while one is being written, the next is applied to the state behind it."""
+        writing: asyncio.Task[None] | None = None
+        try:
+            while batch := await _next(batches, reader):
+                # One look at the ledger for all parts: it scans tables, whatever it looks for.
+                state = await self._ledger.reading(load_state, self._ledger, batch.wanted)
+                packed = joined(await _all(one.apply(state) for one in appliers))
+                if writing is not None:
+                    await writing
+                    tell()
+                writing = asyncio.create_task(self._store(packed, batch.position))
+            if writing is not None:
+                await writing
+                tell()
+        finally:
+            if writing is not None:
+                # What is half written when we are told to stop is finished first.
+                await asyncio.gather(writing, return_exceptions=True)
 
-    async def _read(self, until: int, dropped: frozenset[int], batches: "asyncio.Queue[Batch | None]") -> None:
+    async def _store(self, packed: Packed, position: int) -> None:
+        await uninterrupted(store(self._ledger, self._index, packed, position))
+        self._events += packed.events
+        self._items += packed.items
+
+    async def _read(
+        self,
+        until: int,
+        dropped: frozenset[int],
+        appliers: Sequence[Applier],
+        batches: "asyncio.Queue[_Prepared | None]",
+    ) -> None:
         """Read and decode ahead of what is being applied."""
         batch: list[Stored] = []
         size = 0
@@ -110,11 +159,30 @@ class Rebuild:
                 batch.append(stored)
                 size += len(stored.body)
                 if len(batch) >= _BATCH_EVENTS or size >= _BATCH_BYTES:
-                    await batches.put(await asyncio.to_thread(decode_batch, batch, strict=True))
+                    await batches.put(await _prepared(batch, appliers))
                     batch, size = [], 0
         if batch:
-            await batches.put(await asyncio.to_thread(decode_batch, batch, strict=True))
+            await batches.put(await _prepared(batch, appliers))
         await batches.put(None)
+
+
+async def _prepared(batch: Sequence[Stored], appliers: Sequence[Applier]) -> _Prepared:
+    """Share a batch among the appliers, by user: what one user's events refer to is that user's alone."""
+    parts: list[list[Stored]] = [[] for _ in appliers]
+    for stored in batch:
+        # memstream.<tenant>.<user>.<type>: stable for a user, whatever the process.
+        parts[crc32(stored.subject.split(".", 3)[2].encode()) % len(parts)].append(stored)
+    wanted = await _all(one.prepare(part) for one, part in zip(appliers, parts, strict=True))
+    return _Prepared(batch[-1].position, union(wanted))
+
+
+async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
+    """Wait for all; of several failures, the one at the first position is told."""
+    done = await asyncio.gather(*work, return_exceptions=True)
+    failures = [one for one in done if isinstance(one, BaseException)]
+    if failures:
+        raise min(failures, key=lambda one: one.position if isinstance(one, RebuildStopped) else 0)
+    return cast("list[T]", done)
 
 
 @contextlib.contextmanager
@@ -132,7 +200,7 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-async def _next(batches: "asyncio.Queue[Batch | None]", reader: "asyncio.Task[None]") -> Batch | None:
+async def _next(batches: "asyncio.Queue[_Prepared | None]", reader: "asyncio.Task[None]") -> _Prepared | None:
     """Wait for the next batch; the reader's failure is ours, and None is the end."""
     if not batches.empty():
         # What was read before a failure is applied before it is told.

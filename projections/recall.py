@@ -1,67 +1,56 @@
 """Recall: category, item, resource; each tier searched in turn, until one suffices.
 
-Vectors and full text are fused per tier (see ``ranking``). Needs no language model: whether a tier suffices is
-judged by how much of what the question asks about its best hits contain.
+Needs no language model: whether a tier suffices is judged by how much of what the question asks about its best hits
+contain.
 """
 
-import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memstream.events.payloads import Kind, Span
 from memstream.events.subjects import Scope
 
-from .index import Index, Match
+from .corpora import Corpora
+from .corpus import Corpus, Statements
+from .cues import without_names
+from .index import Index
 from .ledger import Ledger
-from .models import CategoryFile, CategoryHit, Item, ItemHit, Recalled, ResourceHit, Segment
-from .ranking import WEIGHTS, Signals, fuse, ranked
-from .reader import Reader
-from .words import content_words, words
+from .models import CategoryHit, ItemHit, Recalled, ResourceHit
+from .ranking import best, fuse, min_max, over_max, pick
+from .signals import Asked, Floats, Signalled, signals_of
+from .words import content_words, spoken_date
 
-# How deep each search looks before fusion; more changed nothing in the first ten.
-_DEPTH = 200
-# A category has a row for each version of its file; only the newest counts.
-_CATEGORY_DEPTH = 2_000
 # Share of the question's content words that the best hits must contain to be called sufficient.
 _SUFFICIENT_COVERAGE = 0.75
 _SUFFICIENT_SIMILARITY = 0.35
 _JUDGED_HITS = 5
+# In files and segments, which are long, the vector and the words count alike.
+_TIER_VECTOR = 0.5
 
 
 @dataclass(frozen=True)
 class Question:
     """What is asked: the text (rewritten if need be), its vector, and how many hits each tier may return.
 
-    ``as_of`` is the log position to answer for.
+    ``as_of`` is the log position to answer for. ``exhaustive`` wants every tier, whatever the first ones found.
     """
 
     text: str
     space: str | None
     vector: NDArray[np.float32] | None
     as_of: int
-    # Newer rows than ``as_of`` exist: they must not take the places of older ones.
-    past: bool = False
     top_k: int = 10
-    # A caller that wants every tier, whatever the first ones found.
     exhaustive: bool = False
-    words: frozenset[str] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "words", frozenset(content_words(self.text)))
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """A tier's candidates: signals by id, and the raw cosine similarities."""
-
-    signals: dict[str, Signals]
-    similarity: dict[str, float]
-
-    def best(self, count: int) -> list[tuple[str, float]]:
-        """Return the first ids with their scores."""
-        return ranked(self.signals)[:count]
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words that carry meaning."""
+        return frozenset(content_words(self.text))
 
 
 class Recall:
@@ -69,213 +58,184 @@ class Recall:
 
     def __init__(self, ledger: Ledger, index: Index) -> None:
         self._ledger = ledger
-        self._index = index
+        self.corpora = Corpora(ledger, index)
+
+    async def wording(self, scope: Scope, text: str, *, space: str | None, as_of: int) -> str:
+        """Return what of a question to embed: all but the names of those who speak in this memory."""
+        async with self.corpora.statements(scope.key, space) as statements:
+            return without_names(text, statements.names(statements.visible(as_of)))
 
     async def answer(self, scope: Scope, question: Question) -> Recalled:
         """Search the tiers in order and return what they found, with the first tier that sufficed."""
         moment = question.as_of
-        reader = Reader(self._ledger, scope, moment)
-        categories, quoted = await self._categories(scope, question, reader)
-        items = [] if question.exhaustive else await self._ledger.reading(reader.items, ids=quoted[: question.top_k])
-        if items:
-            hits = tuple(_item_hit(item, 1.0, rank, {"category": 1.0}) for rank, item in enumerate(items, start=1))
-            return Recalled(categories=tuple(categories), items=hits, sufficient_at="category", as_of=moment)
-        items_found, similar = await self._items(scope, question, reader)
-        missing = self._missing(question, [_searchable(hit) for hit in items_found[:_JUDGED_HITS]])
-        enough = self._suffices(question, missing, similar)
+        async with self.corpora.categories(scope.key, question.space) as corpus:
+            categories, quoted = await self._ledger.reading(_categories, corpus, question)
+        async with self.corpora.statements(scope.key, question.space) as statements:
+            if quoted and not question.exhaustive:
+                items = await self._ledger.reading(_quoted, statements, quoted, question)
+                if items:
+                    return Recalled(categories=categories, items=items, sufficient_at="category", as_of=moment)
+            items, similar = await self._ledger.reading(_items, statements, question)
+        missing = _missing(question, [_searchable(hit) for hit in items[:_JUDGED_HITS]])
+        enough = _suffices(question, missing, similar)
         if enough and not question.exhaustive:
-            return Recalled(categories=tuple(categories), items=tuple(items_found), sufficient_at="item", as_of=moment)
-        resources, similar_below = await self._resources(scope, question, reader)
-        texts = [_searchable(hit) for hit in items_found[:_JUDGED_HITS]]
-        missing_below = self._missing(question, [*texts, *(hit.text for hit in resources[:2])])
-        below = self._suffices(question, missing_below, max(similar, similar_below))
+            return Recalled(categories=categories, items=items, sufficient_at="item", as_of=moment)
+        async with self.corpora.segments(scope.key, question.space) as corpus:
+            resources, below = await self._ledger.reading(_resources, corpus, question)
+        resources = await self._with_items(scope, question, resources)
+        read = [*(_searchable(hit) for hit in items[:_JUDGED_HITS]), *(hit.text for hit in resources[:2])]
+        missing = _missing(question, read)
+        sufficed = _suffices(question, missing, max(similar, below))
         return Recalled(
-            categories=tuple(categories),
-            items=tuple(items_found),
-            resources=tuple(resources),
-            sufficient_at="item" if enough else "resource" if below else None,
+            categories=categories,
+            items=items,
+            resources=resources,
+            sufficient_at="item" if enough else "resource" if sufficed else None,
             as_of=moment,
-            missing=tuple(sorted(missing_below)),
+            missing=tuple(sorted(missing)),
         )
 
-    async def _search(
-        self, scope: Scope, layer: str, question: Question, depth: int, current: dict[str, set[int]] | None = None
-    ) -> Ranked:
-        """Search one layer both ways at once and fuse; rows newer than the question's moment are left out.
-
-        ``current`` names the only rows of an id that count: for ids that have several.
-        """
-        moment = question.as_of
-        until = moment if question.past else None
-        # Statements do not change: a space that was filled later still finds those of the moment.
-        younger = question.past and current is None and await self._began_later(question)
-
-        def counts(match: Match) -> bool:
-            return match.position <= moment and (current is None or match.position in current.get(match.id, ()))
-
-        async def near() -> list[Match]:
-            if question.vector is None or question.space is None:
-                return []
-            return await self._index.search_vector(
-                scope.key, layer, question.space, question.vector, depth, until=None if younger else until
-            )
-
-        by_vector, by_text = await asyncio.gather(
-            near(), self._index.search_text(scope.key, layer, question.text, depth, until=until)
-        )
-        similarity = _newest(by_vector if younger else filter(counts, by_vector))
-        return Ranked(fuse(similarity, _newest(filter(counts, by_text))), similarity)
-
-    async def _began_later(self, question: Question) -> bool:
-        """Tell whether the question's space has no vector from its moment."""
-        rows = await self._ledger.reading(
-            self._ledger.rows, "SELECT min(made) FROM vectors WHERE space = ?", [question.space]
-        )
-        return rows[0][0] is None or int(rows[0][0]) > question.as_of
-
-    async def _categories(
-        self, scope: Scope, question: Question, reader: Reader
-    ) -> tuple[list[CategoryHit], list[str]]:
-        """Return the category hits, and the items that answer by themselves where a file quotes them."""
-        current = await self._ledger.reading(reader.category_versions)
-        found = await self._search(scope, "category", question, _CATEGORY_DEPTH, current)
-        best = found.best(question.top_k)
-        ids = [identifier for identifier, _ in best]
-        categories, files = await self._ledger.reading(
-            lambda: (
-                reader.names(ids),
-                {one.category_id: one for one in reader.files(ids=ids)},
-            )
-        )
-        hits: list[CategoryHit] = []
-        for identifier, score in best:
-            if identifier not in categories:
-                continue
-            name, description = categories[identifier]
-            file = files.get(identifier)
-            hits.append(
-                CategoryHit(
-                    id=identifier,
-                    name=name,
-                    description=description,
-                    summary=file.text if file else "",
-                    items=file.citations if file else (),
-                    score=round(score, 4),
-                    rank=len(hits) + 1,
-                )
-            )
-        return hits, quoted_answers(question.words, [files[hit.id] for hit in hits[:2] if hit.id in files])
-
-    async def _items(self, scope: Scope, question: Question, reader: Reader) -> tuple[list[ItemHit], float]:
-        found = await self._search(scope, "item", question, _DEPTH)
-        candidates = [identifier for identifier, _ in found.best(max(4 * question.top_k, 60))]
-        items = {item.id: item for item in await self._ledger.reading(reader.items, ids=candidates)}
-        signals = with_context({key: found.signals[key] for key in items}, items, question.text)
-        hits = [
-            _item_hit(items[identifier], score, rank, signals[identifier].present())
-            for rank, (identifier, score) in enumerate(ranked(signals)[: question.top_k], start=1)
-        ]
-        return hits, max((found.similarity.get(hit.id, 0.0) for hit in hits[:_JUDGED_HITS]), default=0.0)
-
-    async def _resources(self, scope: Scope, question: Question, reader: Reader) -> tuple[list[ResourceHit], float]:
-        found = await self._search(scope, "segment", question, _DEPTH)
-        best = found.best(question.top_k)
-        ids = [identifier for identifier, _ in best]
-        segments, given = await self._ledger.reading(
-            lambda: ({one.id: one for one in reader.segments(ids=ids)}, reader.items_of_segments(ids))
-        )
-        hits: list[ResourceHit] = []
-        for identifier, score in best:
-            if (segment := segments.get(identifier)) is not None:
-                hits.append(_resource_hit(segment, given.get(identifier, []), score, len(hits) + 1))
-        return hits, max((found.similarity.get(hit.id, 0.0) for hit in hits[:2]), default=0.0)
-
-    @staticmethod
-    def _missing(question: Question, texts: Sequence[str]) -> set[str]:
-        present = {word for text in texts for word in content_words(text)}
-        return set(question.words - present)
-
-    @staticmethod
-    def _suffices(question: Question, missing: set[str], similarity: float) -> bool:
-        if not question.words:
-            return similarity >= _SUFFICIENT_SIMILARITY
-        coverage = 1 - len(missing) / len(question.words)
-        return coverage >= _SUFFICIENT_COVERAGE and (question.vector is None or similarity >= _SUFFICIENT_SIMILARITY)
+    async def _with_items(
+        self, scope: Scope, question: Question, hits: tuple[ResourceHit, ...]
+    ) -> tuple[ResourceHit, ...]:
+        """Name the statements that were extracted from each segment."""
+        async with self.corpora.statements(scope.key, question.space) as statements:
+            given = statements.given([hit.id for hit in hits], question.as_of)
+        return tuple(hit.model_copy(update={"items": tuple(given[hit.id])}) for hit in hits)
 
 
-def quoted_answers(asked: frozenset[str], files: Sequence[CategoryFile]) -> list[str]:
-    """Return the cited items of the file lines that hold every content word of the question (two at least)."""
+def quoted_answers(asked: frozenset[str], files: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """Return the cited items of the file lines that hold every content word of the question (two at least).
+
+    ``files`` are texts with the ids that they cite.
+    """
     if len(asked) < 2:  # noqa: PLR2004 - one word alone matches too easily
         return []
     found: list[str] = []
-    for file in files:
-        for line in file.text.splitlines():
+    for text, citations in files:
+        for line in text.splitlines():
             said = line.partition(" [^")[0].rstrip()
             # A question that memory holds has all the words of the question, and no answer.
             if not said.endswith("?") and asked <= set(content_words(said)):
-                found += [item for item in file.citations if f"[^{item}]" in line]
+                found += [item for item in citations if f"[^{item}]" in line]
     return list(dict.fromkeys(found))
 
 
-def with_context(signals: dict[str, Signals], items: dict[str, Item], query: str) -> dict[str, Signals]:
-    """Add what the candidates say about each other: who is named in the query, and good neighbours."""
-    asked = set(words(query)) | {word.removesuffix("'s") for word in words(query)}
-    own = {key: one.score() for key, one in signals.items()}
-    places = {(source.segment_id, source.span.start): key for key, item in items.items() for source in item.sources}
-    result = {}
-    for key, one in signals.items():
-        item = items[key]
-        named = bool(item.speaker) and bool(set(words(item.speaker or "")) & asked)
-        beside = [
-            own[places[source.segment_id, place]]
-            for source in item.sources
-            for place in (source.span.start - 1, source.span.start + 1)
-            if (source.segment_id, place) in places
-        ]
-        share = min(1.0, max(beside, default=0.0) / (WEIGHTS.vector + WEIGHTS.text))
-        result[key] = one._replace(speaker=float(named), neighbour=share)
-    return result
+def _tier(corpus: Corpus, question: Question) -> tuple[list[int], Floats, Floats]:
+    """Rank files or segments by their vectors and words; returns the best rows, their scores and similarities."""
+    visible = corpus.visible(question.as_of)
+    similarity, counted = corpus.near(question.vector, visible)
+    words = corpus.text.match(question.words, visible)
+    fused = _TIER_VECTOR * min_max(similarity, counted) + (1 - _TIER_VECTOR) * over_max(words.scores)
+    scores: Floats = np.asarray(fused, np.float32)
+    rows = best(np.where(visible & (counted | (words.scores > 0)), scores, -np.inf), question.top_k)
+    return [int(row) for row in rows], scores, similarity
 
 
-def _newest(matches: Iterable[Match]) -> dict[str, float]:
-    """Return the score of each id's newest row: a revised item has one for each wording."""
-    newest: dict[str, Match] = {}
-    for match in matches:
-        if match.id not in newest or newest[match.id].position < match.position:
-            newest[match.id] = match
-    return {identifier: match.score for identifier, match in newest.items()}
+def _categories(corpus: Corpus, question: Question) -> tuple[tuple[CategoryHit, ...], list[str]]:
+    """Return the category hits, and the items that answer by themselves where a file quotes them."""
+    rows, scores, _ = _tier(corpus, question)
+    hits: list[CategoryHit] = []
+    files: list[tuple[str, Sequence[str]]] = []
+    for rank, row in enumerate(rows, start=1):
+        name, description, text, citations = cast("tuple[str, str, str, tuple[str, ...]]", corpus.shown[row])
+        hits.append(
+            CategoryHit(
+                id=corpus.ids[row],
+                name=name,
+                description=description,
+                summary=text,
+                items=citations,
+                score=round(float(scores[row]), 4),
+                rank=rank,
+            )
+        )
+        files.append((text, citations))
+    return tuple(hits), quoted_answers(question.words, files[:2])
 
 
-def _searchable(hit: ItemHit) -> str:
-    when = f"{hit.happened:%d %B %Y}" if hit.happened else ""
-    return f"{when} {hit.speaker or ''} {hit.text}"
+def _quoted(statements: Statements, ids: Sequence[str], question: Question) -> tuple[ItemHit, ...]:
+    rows = statements.rows_of(ids, statements.visible(question.as_of))[: question.top_k]
+    return tuple(
+        _item_hit(statements, row, question.as_of, 1.0, rank, {"category": 1.0})
+        for rank, row in enumerate(rows, start=1)
+    )
 
 
-def _item_hit(item: Item, score: float, rank: int, signals: dict[str, float]) -> ItemHit:
+def _items(statements: Statements, question: Question) -> tuple[tuple[ItemHit, ...], float]:
+    """Return the item hits and the best similarity among the first of them."""
+    visible = statements.visible(question.as_of)
+    if not visible.any():
+        return (), 0.0
+    found = signals_of(statements, Asked(question.text, question.vector), visible)
+    scores = np.where(visible, fuse(found.signals, found.short), -np.inf).astype(np.float32)
+    layout = statements.layout
+    rows = pick(scores, layout.messages, layout.sessions, question.top_k, found.short)
+    hits = tuple(
+        _item_hit(statements, row, question.as_of, float(scores[row]), rank, _present(found, row))
+        for rank, row in enumerate(rows, start=1)
+    )
+    return hits, max((float(found.similarity[row]) for row in rows[:_JUDGED_HITS]), default=0.0)
+
+
+def _present(found: Signalled, row: int) -> dict[str, float]:
+    values = {name: round(float(signal[row]), 4) for name, signal in found.signals.items()}
+    return {name: value for name, value in values.items() if value > 0}
+
+
+def _resources(corpus: Corpus, question: Question) -> tuple[tuple[ResourceHit, ...], float]:
+    """Return the segments, without their items, and the best similarity of the first two."""
+    rows, scores, similarity = _tier(corpus, question)
+    hits: list[ResourceHit] = []
+    for rank, row in enumerate(rows, start=1):
+        resource, name, unit, start, end, text, messages, time = cast("tuple[Any, ...]", corpus.shown[row])
+        hits.append(
+            ResourceHit(
+                id=corpus.ids[row],
+                resource_id=resource,
+                name=name,
+                text=text,
+                span=Span(unit=unit, start=start, end=end),
+                message_ids=tuple(messages or ()),
+                time=time,
+                items=(),
+                score=round(float(scores[row]), 4),
+                rank=rank,
+            )
+        )
+    return tuple(hits), max((float(similarity[row]) for row in rows[:2]), default=0.0)
+
+
+def _item_hit(
+    statements: Statements, row: int, as_of: int, score: float, rank: int, signals: dict[str, float]
+) -> ItemHit:
+    identifier = statements.ids[row]
+    kind, text, speaker, happened = statements.shown[row]
     return ItemHit(
-        id=item.id,
-        text=item.text,
-        kind=item.kind,
-        speaker=item.speaker,
-        happened=item.happened,
-        sources=item.sources,
-        categories=item.categories,
+        id=identifier,
+        text=cast("str", text),
+        kind=cast("Kind", kind),
+        speaker=cast("str | None", speaker),
+        happened=cast("Any", happened),
+        sources=statements.sources_of(identifier, as_of),
+        categories=statements.categories_of(identifier, as_of),
         score=round(score, 4),
         rank=rank,
         signals=signals,
     )
 
 
-def _resource_hit(segment: Segment, items: Sequence[str], score: float, rank: int) -> ResourceHit:
-    return ResourceHit(
-        id=segment.id,
-        resource_id=segment.resource_id,
-        name=segment.resource_name,
-        text=segment.text,
-        span=segment.span,
-        message_ids=segment.message_ids,
-        time=segment.time,
-        items=tuple(items),
-        score=round(score, 4),
-        rank=rank,
-    )
+def _missing(question: Question, texts: Sequence[str]) -> set[str]:
+    present = {word for text in texts for word in content_words(text)}
+    return set(question.words - present)
+
+
+def _suffices(question: Question, missing: set[str], similarity: float) -> bool:
+    if not question.words:
+        return similarity >= _SUFFICIENT_SIMILARITY
+    coverage = 1 - len(missing) / len(question.words)
+    return coverage >= _SUFFICIENT_COVERAGE and (question.vector is None or similarity >= _SUFFICIENT_SIMILARITY)
+
+
+def _searchable(hit: ItemHit) -> str:
+    return f"{spoken_date(hit.happened)} {hit.speaker or ''} {hit.text}"

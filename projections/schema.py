@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 # Raise it whenever a table changes: a ledger of another version is set aside and rebuilt from the log.
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 _TYPES: Final[dict[str, pa.DataType]] = {
     "VARCHAR": pa.string(),

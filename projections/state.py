@@ -4,15 +4,16 @@
 changes, whatever the size of the batch.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from memstream.events import types as t
 from memstream.events.types import Event
 
 Key = tuple[str, str]
+FactT = TypeVar("FactT")
 
 
 class ItemFacts(NamedTuple):
@@ -50,6 +51,11 @@ class References:
     closing: set[Key] = field(default_factory=set)
 
 
+def union(parts: Sequence[References]) -> References:
+    """Return what several parts of a batch refer to."""
+    return References(*(set[Key]().union(*(getattr(part, one.name) for part in parts)) for one in fields(References)))
+
+
 @dataclass
 class State:
     """What is known about the referred ids, kept up to date while the batch is applied.
@@ -71,6 +77,27 @@ class State:
     parked: dict[Key, int] = field(default_factory=dict)
     # Parked events by scope and id: what they caused waits behind them.
     parked_events: dict[Key, int] = field(default_factory=dict)
+
+    def overlay(self, newer: "State", wanted: References) -> None:
+        """Take from ``newer``, the state behind a batch that is still being written, what it knows of the wanted ids."""
+        closing = wanted.closing
+        held = {key for key, homes in newer.links.items() if any((key[0], home) in closing for home in homes)}
+        items = wanted.items | held | self.items.keys()
+        owners = items | wanted.segments
+        self.resources |= wanted.resources & newer.resources
+        self.segments |= wanted.segments & newer.segments
+        self.parts |= {part for part in newer.parts if part[:2] in wanted.resources}
+        self.items |= _of(newer.items, items)
+        self.sources |= {source for source in newer.sources if source[:2] in items}
+        self.categories |= _of(newer.categories, wanted.categories)
+        self.file_versions |= _of(newer.file_versions, wanted.categories)
+        self.links |= _of(newer.links, items)
+        self.retrievals |= _of(newer.retrievals, wanted.retrievals)
+        self.vectors |= {vector for vector in newer.vectors if (vector[0], vector[3]) in owners}
+
+
+def _of(facts: dict[Key, FactT], wanted: set[Key]) -> dict[Key, FactT]:
+    return {key: facts[key] for key in wanted & facts.keys()}
 
 
 def references(events: Iterable[Event]) -> References:

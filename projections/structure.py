@@ -9,7 +9,7 @@ from memstream.events import payloads as p
 from memstream.events import types as t
 from memstream.events.types import Event
 
-from .changes import Changes, Ending, IndexedText
+from .changes import Changes, Ending
 from .refusal import Refused
 from .state import CategoryFacts, State, holders
 
@@ -68,8 +68,6 @@ def _open(state: State, scope: str, draft: p.CategoryDraft, origin: str, positio
         return
     state.categories[key] = CategoryFacts(True, draft.name, draft.description, origin)
     changes.add("categories", scope, draft.category_id, draft.name, draft.description, origin, position, None)
-    text = f"{draft.name}: {draft.description}"
-    changes.texts.append(IndexedText(scope, "category", draft.category_id, position, text))
 
 
 def _summarized(state: State, event: t.CategorySummarized, changes: Changes) -> None:
@@ -87,7 +85,6 @@ def _summarized(state: State, event: t.CategorySummarized, changes: Changes) -> 
         *(scope, data.category_id, version, data.text, list(data.citations), data.covers),
         *(data.summarizer, event.position, None),
     )
-    changes.texts.append(IndexedText(scope, "category", data.category_id, event.position, data.text))
 
 
 def _merged(state: State, event: t.CategoriesMerged, changes: Changes) -> None:

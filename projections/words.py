@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from datetime import date, datetime
 from functools import lru_cache
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
@@ -233,3 +234,13 @@ def identity(text: str) -> str:
 def count_tokens(text: str) -> int:
     """Estimate a text's tokens, rarely too low: four bytes of UTF-8 are about one token of English."""
     return -(-len(text.encode("utf-8", "replace")) // 4)
+
+
+def spoken_date(moment: datetime | None) -> str:
+    """Write a date as people say it, so that full text finds "May" and "2023"."""
+    return _spoken(moment.date()) if moment else ""
+
+
+@lru_cache(maxsize=4_096)
+def _spoken(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"

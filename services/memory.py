@@ -207,17 +207,18 @@ class MemoryProcess:
             )
         # One embedder for the whole question, whatever is switched to meanwhile.
         embedder = self._embedder.current if isinstance(self._embedder, EmbedderChoice) else self._embedder
-        vector = (await embedder.embed([rewritten.query]))[0]
-        question = Question(
-            rewritten.query,
-            space_name(embedder.space),
-            vector,
-            as_of=moment,
-            past=past is not None,
-            top_k=request.top_k,
-            exhaustive=request.exhaustive,
-        )
+        space = space_name(embedder.space)
         with self.projection.use() as at:
+            wording = await at.recall.wording(scope, rewritten.query, space=space, as_of=moment)
+            vector = (await embedder.embed([wording]))[0]
+            question = Question(
+                rewritten.query,
+                space,
+                vector,
+                as_of=moment,
+                top_k=request.top_k,
+                exhaustive=request.exhaustive,
+            )
             recalled = await at.recall.answer(scope, question)
         return reads.Found(
             needs_retrieval=True,

@@ -99,7 +99,7 @@ async def ask(directory: Path, users: int) -> Figures:
             # In turns, so that neither always finds what the other one has brought into memory.
             for past in (number % 2 == 0, number % 2 == 1):
                 moment = end // 2 if past else end
-                question = Question(text, space_name(SPACE), vector, moment, past=past)
+                question = Question(text, space_name(SPACE), vector, moment)
                 started = time.perf_counter()
                 await recall.answer(scope, question)
                 taken[past].append(1_000 * (time.perf_counter() - started))

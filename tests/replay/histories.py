@@ -15,11 +15,15 @@ from memstream.events.ids import derived_id
 from memstream.events.reading import Stored
 from memstream.events.subjects import Scope
 from memstream.events.types import Event
-from memstream.projections.batch import changes_of, decode_batch
+from memstream.projections.batch import Batch, applied, changes_of, decode_batch
+from memstream.projections.changes import Changes
 from memstream.projections.digest import Digest, digest_of
 from memstream.projections.index import Index
 from memstream.projections.ledger import Ledger
+from memstream.projections.loading import load_state
+from memstream.projections.packing import pack_vectors
 from memstream.projections.schema import TABLES
+from memstream.projections.state import references
 
 USERS = [Scope.of("default", "ana"), Scope.of("default", "b.e n*"), Scope.of("other", "ana")]
 TIME = datetime(2024, 5, 1, 10, 0, tzinfo=UTC)
@@ -182,12 +186,17 @@ async def project(history: list[Stored], cuts: list[int], directory: Path) -> di
                 continue
             batch = decode_batch(history[start:end])
             changes = changes_of(ledger, batch)
-            await index.write(changes.texts, changes.vectors)
+            await index.write(pack_vectors(changes.vectors))
             ledger.commit(changes, batch.position)
         return await dump(ledger, index)
     finally:
         index.close()
         ledger.close()
+
+
+def strict_changes_of(ledger: Ledger, batch: Batch) -> Changes:
+    """Apply a batch of which nothing may be parked, as a rebuild does."""
+    return applied(load_state(ledger, references(batch.events)), batch, strict=True)
 
 
 async def dump(ledger: Ledger, index: Index) -> dict[str, Any]:

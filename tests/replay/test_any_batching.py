@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from histories import USERS, histories, project
+from histories import USERS, histories, project, strict_changes_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +12,7 @@ from memstream.events.reading import Stored
 from memstream.projections.batch import RebuildStopped, changes_of, decode_batch
 from memstream.projections.index import Index
 from memstream.projections.ledger import Ledger
+from memstream.projections.packing import pack_vectors
 from memstream.projections.reader import Reader
 
 SLOW = settings(
@@ -99,7 +100,7 @@ async def test_what_a_crash_left_in_the_index_is_cut_off_and_written_again(histo
         whole = await project(history, [], Path(one))
         ledger, index = Ledger.open(Path(two) / "ledger.duckdb"), await Index.open(Path(two) / "index")
         lost = changes_of(ledger, decode_batch(history[:crash]))
-        await index.write(lost.texts, lost.vectors)
+        await index.write(pack_vectors(lost.vectors))
         await index.cut(ledger.position)
         index.close()
         ledger.close()
@@ -117,8 +118,8 @@ async def test_a_rebuild_is_strict_where_live_projection_parks(history: list[Sto
         try:
             if parked:
                 with pytest.raises(RebuildStopped, match="position"):
-                    changes_of(ledger, decode_batch(history, strict=True), strict=True)
+                    strict_changes_of(ledger, decode_batch(history, strict=True))
             else:
-                changes_of(ledger, decode_batch(history, strict=True), strict=True)
+                strict_changes_of(ledger, decode_batch(history, strict=True))
         finally:
             ledger.close()

@@ -4,14 +4,14 @@ import json
 import tempfile
 from pathlib import Path
 
-from histories import SPACE, USERS, histories, project, stored
+from histories import SPACE, USERS, histories, project, stored, strict_changes_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memstream.events.errors import InvalidEvent
 from memstream.events.reading import Stored
 from memstream.events.redacting import Erased, Redactor
-from memstream.projections.batch import changes_of, decode_batch
+from memstream.projections.batch import decode_batch
 from memstream.projections.ledger import Ledger
 
 SLOW = settings(
@@ -57,7 +57,7 @@ async def test_what_is_left_of_a_history_can_be_replayed_strictly(history: list[
         ledger = Ledger.open(Path(two) / "ledger.duckdb")
         try:
             if left:
-                changes = changes_of(ledger, decode_batch(left, strict=True), strict=True)
+                changes = strict_changes_of(ledger, decode_batch(left, strict=True))
                 ledger.commit(changes, left[-1].position)
             held = ledger.rows("SELECT id, text FROM items WHERE scope = ?", [USERS[0].key])
         finally:

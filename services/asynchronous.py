@@ -6,7 +6,7 @@ from datetime import datetime
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from pydantic import ValidationError
 
@@ -23,6 +23,9 @@ from .operations import Operation, ResultT, Told
 from .reads import Retrieved, Turn
 from .results import EventView, FeedbackReceipt, Memorized, Status
 
+if TYPE_CHECKING:
+    from .protocols import Embedder, Extractor
+
 HistoryLike = Sequence[Mapping[str, Any] | Turn]
 # A past moment: a log position, or a time with its zone.
 When = int | datetime
@@ -38,12 +41,20 @@ class AsyncMemory:
 
     @classmethod
     async def open(
-        cls, data_dir: str | PathLike[str] = "data", *, nats_url: str | None = None, tenant: str = "default"
+        cls,
+        data_dir: str | PathLike[str] = "data",
+        *,
+        nats_url: str | None = None,
+        tenant: str = "default",
+        embedder: "Embedder | None" = None,
+        extractor: "Extractor | None" = None,
     ) -> Self:
         """Open a memory in this process: server, consumers and stores in ``data_dir``.
 
-        With ``nats_url`` the log is on that server and only the projections are in ``data_dir``. Raises
-        DataDirectoryInUse when another process has it open, LogUnavailable when the server does not answer.
+        With ``nats_url`` the log is on that server and only the projections are in ``data_dir``. ``embedder`` and
+        ``extractor`` (the protocols of ``memstream.services.protocols``) take the place of the local ones; the same
+        embedder has to be given each time. Raises DataDirectoryInUse when another process has it open,
+        LogUnavailable when the server does not answer.
         """
         with _explained("Memory.open", "server"):
             from .bootstrap import run  # noqa: PLC0415 - loads the databases, which a client over HTTP never needs
@@ -51,7 +62,9 @@ class AsyncMemory:
 
         stack = AsyncExitStack()
         settings = Settings(data_dir=Path(data_dir), nats_url=nats_url, tenant=tenant)
-        service = await stack.enter_async_context(run(settings, ("memory", "extraction", "embedding")))
+        service = await stack.enter_async_context(
+            run(settings, ("memory", "extraction", "embedding"), embedder=embedder, extractor=extractor)
+        )
         return cls(service.engine, stack, tenant)
 
     @classmethod

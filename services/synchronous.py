@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
 from memstream.events.errors import Unavailable
 from memstream.projections.models import Category, CategoryFile, Counts, Item, Lineage, MemoryDiff, Resource, Segment
@@ -17,6 +17,9 @@ from .inputs import Content
 from .operations import Operation, ResultT, Told
 from .reads import Retrieved
 from .results import EventView, FeedbackReceipt, Memorized, Status
+
+if TYPE_CHECKING:
+    from .protocols import Embedder, Extractor
 
 T = TypeVar("T")
 
@@ -60,10 +63,17 @@ class Memory:
 
     @classmethod
     def open(
-        cls, data_dir: str | PathLike[str] = "data", *, nats_url: str | None = None, tenant: str = "default"
+        cls,
+        data_dir: str | PathLike[str] = "data",
+        *,
+        nats_url: str | None = None,
+        tenant: str = "default",
+        embedder: "Embedder | None" = None,
+        extractor: "Extractor | None" = None,
     ) -> Self:
         """See ``AsyncMemory.open``."""
-        return cls._started(AsyncMemory.open(data_dir, nats_url=nats_url, tenant=tenant))
+        opening = AsyncMemory.open(data_dir, nats_url=nats_url, tenant=tenant, embedder=embedder, extractor=extractor)
+        return cls._started(opening)
 
     @classmethod
     def connect(cls, url: str, *, tenant: str = "default", timeout: float = 120.0) -> Self:

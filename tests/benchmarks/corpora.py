@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from readymade import Fact
+
 Messages = list[dict[str, Any]]
 # One reply in BEAM is a diagram of 340,000 blanks, more than one message may hold.
 _LONG_BLANK = re.compile(r"\s{20,}")
@@ -24,17 +26,23 @@ class Query(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """What one user memorizes, part by part, and is asked afterwards."""
+    """What one user memorizes, part by part, and is asked afterwards; ``facts`` are what a model once made of it."""
 
     id: str
     parts: list[Messages]
     queries: list[Query]
+    facts: tuple[Fact, ...] = ()
 
 
 def locomo(path: Path) -> list[Conversation]:
     """Read LoCoMo: a part for each session."""
     return [
-        Conversation(one["id"], [_session(session) for session in one["sessions"]], _queries(one["questions"]))
+        Conversation(
+            one["id"],
+            [_session(session) for session in one["sessions"]],
+            _queries(one["questions"]),
+            tuple(Fact(fact["text"], fact["speaker"], tuple(fact["evidence"])) for fact in one["facts"]),
+        )
         for one in _load(path)
     ]
 
@@ -72,9 +80,7 @@ def _chat_message(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _queries(questions: list[dict[str, Any]]) -> list[Query]:
-    """Keep the questions with evidence: recall of nothing is undefined."""
     return [
         Query(one["kind"], one["question"], frozenset(str(identifier) for identifier in one["evidence"]))
         for one in questions
-        if one["evidence"]
     ]

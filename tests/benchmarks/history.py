@@ -39,16 +39,17 @@ class Marks(NamedTuple):
 class History:
     """The events of so many resources; a part from the start is itself a history of all users."""
 
-    def __init__(self, users: int) -> None:
+    def __init__(self, users: int, space: p.Space = SPACE) -> None:
         self._users = users
+        self._space = space
         self._source = random.Random(_SEED)
         self._vectors = np.random.default_rng(_SEED)
         self._created: set[str] = set()
 
-    def resources(self, count: int) -> Iterator[list[Event]]:
-        """Yield the events of each resource; every user has had one before anyone has the next."""
+    def resources(self, count: int, first: int = 0) -> Iterator[list[Event]]:
+        """Yield the events of each resource, numbered from ``first``; every user has one before anyone has the next."""
         order = list(range(self._users))
-        for number in range(count):
+        for number in range(first, first + count):
             if number % self._users == 0:
                 self._source.shuffle(order)
             yield self._resource(scope_of(order[number % self._users]), number)
@@ -99,19 +100,19 @@ class History:
     def _embedded(self, event: Event) -> t.VectorsEmbedded:
         """Embed what an event says, as the embedding service does."""
         layer, ids, resource = _embeddable(event)
-        halves = self._vectors.standard_normal((len(ids), SPACE.dimension), np.float32).astype("<f2")
+        halves = self._vectors.standard_normal((len(ids), self._space.dimension), np.float32).astype("<f2")
         vectors = tuple(
             p.Embedded(layer=layer, id=one, vector=base64.b64encode(half.tobytes()).decode())
             for one, half in zip(ids, halves, strict=True)
         )
-        data = p.VectorsEmbeddedData(space=SPACE, vectors=vectors, resource_id=resource)
-        identifier = derived_id(event.id, "vectors.embedded", SPACE.model, SPACE.dimension, 0)
+        data = p.VectorsEmbeddedData(space=self._space, vectors=vectors, resource_id=resource)
+        identifier = derived_id(event.id, "vectors.embedded", self._space.model, self._space.dimension, 0)
         return t.VectorsEmbedded.of(event.scope, data, id=identifier, time=event.time, cause=event)
 
 
-async def fill(log: EventLog, users: int, parts: Sequence[int]) -> Marks:
+async def fill(log: EventLog, users: int, parts: Sequence[int], space: p.Space = SPACE) -> Marks:
     """Append a history whose first so many items end each of ``parts``, which rise; return where they end."""
-    resources, events, positions = History(users).resources(parts[-1] // ITEMS), 0, list[int]()
+    resources, events, positions = History(users, space).resources(parts[-1] // ITEMS), 0, list[int]()
     wanted = {part // ITEMS for part in parts}
     waiting: list[Event] = []
     for number, made in enumerate(resources, start=1):

@@ -168,6 +168,8 @@ class Layout(NamedTuple):
     sessions: Integers
     session_of: Integers
     follows: Flags
+    # The day on which each row was said, as an ordinal; 0 when nobody knows.
+    days: Integers
 
 
 class Statements(Corpus):
@@ -265,6 +267,7 @@ class Statements(Corpus):
         resources: dict[str, int] = {}
         sessions: dict[tuple[str, date | None], int] = {}
         places = np.zeros((len(self), 3), np.int64)
+        days = np.zeros(len(self), np.int64)
         for row, identifier in enumerate(self.ids):
             told = self.sources.get(identifier)
             if told is None:
@@ -272,6 +275,7 @@ class Statements(Corpus):
                 continue
             source = told[0].source
             day = source.time.date() if source.time else None
+            days[row] = day.toordinal() if day else 0
             places[row] = (
                 resources.setdefault(source.resource_id, len(resources)),
                 source.span.start,
@@ -288,7 +292,7 @@ class Statements(Corpus):
         follows[1:] = firsts[1:, 0] == firsts[:-1, 0]
         # Numbered in the order of their messages, so that each session is one run of them.
         _, session_of = np.unique(np.cumsum(_turns(firsts)), return_inverse=True)
-        return Layout(messages, session_of[messages] if len(self) else messages, session_of, follows)
+        return Layout(messages, session_of[messages] if len(self) else messages, session_of, follows, days)
 
 
 def _turns(firsts: Integers) -> NDArray[np.int64]:

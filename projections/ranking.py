@@ -27,16 +27,18 @@ class Weight(NamedTuple):
 
 # In short turns the words around count; long messages stand for themselves.
 WEIGHTS: Final[Mapping[str, Weight]] = {
-    "vector": Weight(0.150, 0.340),
-    "text": Weight(0.000, 0.200),
-    "context": Weight(0.280, 0.000),
-    "speaker": Weight(0.232, 0.195),
-    "time": Weight(0.180, 0.080),
-    "before": Weight(0.105, 0.000),
-    "after": Weight(0.097, 0.130),
-    "session": Weight(0.270, 0.030),
-    "statement": Weight(0.100, 0.000),
-    "standing": Weight(0.000, 0.190),
+    "vector": Weight(0.245, 0.320),
+    "text": Weight(0.000, 0.150),
+    "context": Weight(0.210, 0.040),
+    "speaker": Weight(0.237, 0.200),
+    "time": Weight(0.163, 0.070),
+    "date": Weight(0.270, 0.050),
+    "message": Weight(0.107, 0.000),
+    "before": Weight(0.116, 0.000),
+    "after": Weight(0.084, 0.200),
+    "session": Weight(0.283, 0.030),
+    "statement": Weight(0.094, 0.000),
+    "standing": Weight(0.000, 0.200),
 }
 # Words in a message at which a memory is halfway between short turns and long messages.
 _HALFWAY_WORDS = 80.0

@@ -21,7 +21,7 @@ from .cues import without_names
 from .index import Index
 from .ledger import Ledger
 from .models import CategoryHit, ItemHit, Recalled, ResourceHit
-from .ranking import best, fuse, min_max, over_max, pick
+from .ranking import WEIGHTS, best, fuse, min_max, over_max, pick
 from .signals import Asked, Floats, Signalled, signals_of
 from .words import content_words, spoken_date
 
@@ -29,6 +29,8 @@ from .words import content_words, spoken_date
 _SUFFICIENT_COVERAGE = 0.75
 _SUFFICIENT_SIMILARITY = 0.35
 _JUDGED_HITS = 5
+# What the signals of one sort are called together.
+_TOLD = {"context": "text", "date": "time", "message": "neighbour", "before": "neighbour", "after": "neighbour"}
 # In files and segments, which are long, the vector and the words count alike.
 _TIER_VECTOR = 0.5
 
@@ -179,8 +181,13 @@ def _items(statements: Statements, question: Question) -> tuple[tuple[ItemHit, .
 
 
 def _present(found: Signalled, row: int) -> dict[str, float]:
-    values = {name: round(float(signal[row]), 4) for name, signal in found.signals.items()}
-    return {name: value for name, value in values.items() if value > 0}
+    """Return what put a statement there, as a person would tell the signals apart; those that count for nothing are left out."""
+    told: dict[str, float] = {}
+    for name, signal in found.signals.items():
+        if (value := round(float(signal[row]), 4)) > 0 and WEIGHTS[name].at(found.short) > 0:
+            word = _TOLD.get(name, name)
+            told[word] = max(value, told.get(word, 0.0))
+    return told
 
 
 def _resources(corpus: Corpus, question: Question) -> tuple[tuple[ResourceHit, ...], float]:

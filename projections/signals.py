@@ -6,6 +6,7 @@ well its neighbours and its session match; whether it states something, or asks 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,15 @@ from .corpus import Layout, Statements
 from .cues import asks_when, is_agent, is_first_person, named
 from .ranking import min_max, over_max, shortness
 from .terms import Matched
+from .timing import days_asked, event_asked
 from .words import content_words, words
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 # How the two searches are weighed where neighbours and sessions lend their scores.
 _LENT_VECTOR = 0.5
+# Share of an event's words that a statement must hold to tell of it.
+_EVENT_COVERAGE = 0.6
 # So many of a session's best messages speak for it.
 _SESSION_BEST = 3
 
@@ -55,7 +59,8 @@ def signals_of(statements: Statements, asked: Asked, visible: Flags) -> Signalle
     around: Matched = statements.context.match(asked.words, visible)
     vector, context = min_max(similarity, counted), over_max(around.scores)
     layout, lent = statements.layout, _LENT_VECTOR * vector + (1 - _LENT_VECTOR) * context
-    before, after, session = _lent(layout, np.where(visible, lent, 0).astype(np.float32))
+    lent = np.where(visible, lent, 0).astype(np.float32)
+    before, after, session = _lent(layout, lent)
     seen = visible.astype(np.float32)
     signals = {
         "vector": vector,
@@ -63,6 +68,8 @@ def signals_of(statements: Statements, asked: Asked, visible: Flags) -> Signalle
         "context": context,
         "speaker": _spoken(statements, asked.text, visible),
         "time": statements.tells_when * seen * np.float32(asks_when(asked.text)),
+        "date": _dated(statements, asked, visible) * seen,
+        "message": _beside(layout, lent) * seen,
         "before": before * seen,
         "after": after * seen,
         "session": session * seen,
@@ -88,6 +95,38 @@ def _spoken(statements: Statements, question: str, visible: Flags) -> Floats:
         [one is not None and (one == asker or bool(asked & set(words(one)))) for one in statements.speakers], np.float32
     )
     return meant[statements.speaker] * visible if len(meant) else np.zeros(len(statements), np.float32)
+
+
+def _dated(statements: Statements, asked: Asked, visible: Flags) -> Floats:
+    """Return how well the day of each statement fits the time that the question names."""
+    said = statements.layout.days
+    known = np.unique(said[visible & (said > 0)])
+    fits = np.zeros(len(said), np.float32)
+    if not len(known):
+        return fits
+    asked_days = days_asked(asked.text, date.fromordinal(int(known[-1])))
+    if not asked_days and (event := event_asked(asked.text)) is not None:
+        told = statements.context.match(content_words(event.said), visible)
+        row = int(told.coverage.argmax())
+        # An event that nothing tells of gives no time.
+        if told.coverage[row] >= _EVENT_COVERAGE and said[row]:
+            asked_days = [event.days(date.fromordinal(int(said[row])))]
+    for day in known if asked_days else ():
+        fits[said == day] = max(one.fit(date.fromordinal(int(day))) for one in asked_days)
+    return fits
+
+
+def _beside(layout: Layout, lent: Floats) -> Floats:
+    """Return what the best other statement of the same message lends: a fact to its turn, a piece to its message."""
+    count = len(layout.session_of)
+    best, second = np.zeros(count, np.float32), np.zeros(count, np.float32)
+    np.maximum.at(best, layout.messages, lent)
+    is_best = lent == best[layout.messages]
+    np.maximum.at(second, layout.messages, np.where(is_best, 0, lent))
+    # Two that are equally good lend to each other.
+    twice = np.bincount(layout.messages, is_best, minlength=count) > 1
+    others: Floats = np.where(is_best & ~twice[layout.messages], second[layout.messages], best[layout.messages])
+    return others
 
 
 def _lent(layout: Layout, lent: Floats) -> tuple[Floats, Floats, Floats]:

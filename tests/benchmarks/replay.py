@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -42,11 +43,13 @@ BARS = (
     Bar("peak_rss_mb", "most", 1_500),
     Bar("as_of_ratio", "most", 2),
     Bar("restart_s", "most", 3),
+    Bar("snapshot_restart_s", "most", 10),
 )
 _SEED = 20_263
 _ASKED, _WORDS = 100, 6
 _SHARE, _FULL = 4, 5
 _TIMEOUT = 60.0
+_APPLIERS, _TAIL = 2, 10_000
 _PROJECTION = "projection"
 
 Figures = dict[str, float]
@@ -83,7 +86,22 @@ async def replay(server: str, directory: Path, until: int) -> Figures:
         finally:
             index.close()
             ledger.close()
-    return {"items": rebuilt.items, "replay_s": seconds, "peak_rss_mb": round(peak_rss_mb(), 1)}
+    # The processes that apply events are two, and the largest one's peak is all that is told of them.
+    applied = _APPLIERS * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1_024
+    return {"items": rebuilt.items, "replay_s": seconds, "peak_rss_mb": round(peak_rss_mb() + applied, 1)}
+
+
+async def behind(server: str, directory: Path, until: int) -> Figures:
+    """Start from a snapshot that lacks the log's last 10,000 events; return the seconds until they are applied."""
+    await replay(server, directory, until - _TAIL)
+    started = time.perf_counter()
+    async with await EventLog.open(server) as log:
+        projection = await Projection.open(log, directory)
+        await projection.projector.start()
+        await projection.projector.wait_for(until, timeout=_TIMEOUT)
+        seconds = time.perf_counter() - started
+        await projection.close()
+    return {"snapshot_restart_s": seconds}
 
 
 async def ask(directory: Path, users: int) -> Figures:
@@ -157,6 +175,10 @@ async def run(options: argparse.Namespace) -> Figures:
                     marks = await fill(log, options.users, sizes)
                 seconds = time.perf_counter() - filled
                 figures = replayed(server.url, root / _PROJECTION, marks, options)
+                until = marks.positions[0 if options.full else -1]
+                if until > _TAIL:
+                    scratch = root / "snapshot"
+                    figures |= in_own_process("behind", server=server.url, directory=scratch, until=until)
         # The last replay has left the projection of the whole log.
         asked = in_own_process("ask", directory=root / _PROJECTION, users=options.users)
         restarted = rounds_of(
@@ -211,7 +233,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive, default=3, help="processes of which the medians are taken")
     parser.add_argument("--full", action="store_true", help="also replay five times as many: minutes, and gigabytes")
     # What the benchmark's own processes are told.
-    parser.add_argument("--step", choices=("read", "replay", "ask", "restart"), help=argparse.SUPPRESS)
+    parser.add_argument("--step", choices=("read", "replay", "behind", "ask", "restart"), help=argparse.SUPPRESS)
     parser.add_argument("--server", help=argparse.SUPPRESS)
     parser.add_argument("--until", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
@@ -228,6 +250,8 @@ async def _step(options: argparse.Namespace) -> Figures:
             return await read_bare(options.server, options.until)
         case "replay":
             return await replay(options.server, options.directory, options.until)
+        case "behind":
+            return await behind(options.server, options.directory, options.until)
         case "ask":
             return await ask(options.directory, options.users)
         case _:

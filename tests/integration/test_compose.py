@@ -530,3 +530,19 @@ async def test_what_arrives_while_memory_is_down_is_processed_however_long_that_
     deployment.start("memory")
     until_now(lambda: client.status_of(resource_id) in ("ready", "failed"), timeout=60)
     assert client.status_of(resource_id) == "ready"
+
+
+@pytest.mark.usefixtures("memorized")
+def test_another_model_fills_its_space_in_the_embedding_service_and_is_asked_in_the_memory_service(
+    deployment: Deployment, client: Client
+) -> None:
+    answer = httpx.post(
+        f"{deployment.url}/v1/operations/Reembed", json={"model": "wordllama-64"}, timeout=120, trust_env=False
+    )
+    last = json.loads(answer.text.splitlines()[-1])
+    assert last["kind"] == "result", last
+    assert last["value"]["space"].endswith("@64")
+    found = client.post("/v1/retrieve", query="What does Ana do on weekends?", exhaustive=True)
+    assert found["items"][0]["signals"]["vector"] > 0
+    sizes = {event["data"]["space"]["dimension"] for event in client.events("vectors.embedded")}
+    assert 64 in sizes

@@ -33,9 +33,7 @@ def test_a_question_names_a_range_of_days(question: str, first: date, last: date
     assert days_asked(question, TODAY) == [Days(first, last)]
 
 
-@pytest.mark.parametrize(
-    "question", ["May I ask who called?", "What does Ana like?", "in 0000?"]
-)
+@pytest.mark.parametrize("question", ["May I ask who called?", "What does Ana like?", "in 0000?"])
 def test_other_questions_name_none(question: str) -> None:
     assert days_asked(question, TODAY) == []
 

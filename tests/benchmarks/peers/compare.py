@@ -1,0 +1,95 @@
+"""Beside the peer: the same turns added to memstream and to mem0, the same questions asked of both.
+
+mem0 runs with its local qdrant, ``infer=False`` and the same wordllama vectors, in the environment that ``make peers``
+installs. ``found_share`` is how often the turn that a question took its words from was among the first ten.
+"""
+
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from dialogue import conversation
+from measure import arguments, percentile, positive, print_json, print_table
+
+from memstream import AsyncMemory
+
+_HERE = Path(__file__).parent
+_PEER = _HERE / ".venv" / "bin" / "python"
+_SEED, _TURNS, _WORDS = 20_268, 100, 6
+
+
+def work(items: int, users: int, count: int) -> dict[str, list[list[str]]]:
+    """Return the turns of users, and questions: some words of one turn, with the turn that is meant."""
+    source = random.Random(_SEED)
+    texts = [
+        [f"user-{number % users}", str(turn["content"])]
+        for number in range(items // _TURNS)
+        for turn in conversation(source, number, _TURNS)
+    ]
+    asked: list[list[str]] = []
+    for user, text in source.choices(texts, k=count):
+        words = text.split()
+        asked.append([user, " ".join(source.sample(words, min(_WORDS, len(words)))), text])
+    return {"texts": texts, "asked": asked}
+
+
+async def ours(given: dict[str, list[list[str]]]) -> dict[str, float]:
+    """Add and ask through the public interface, one turn a call, as the peer does."""
+    with tempfile.TemporaryDirectory(prefix="memstream-bench-") as root:
+        async with await AsyncMemory.open(root) as memory:
+            started = time.perf_counter()
+            for user, text in given["texts"]:
+                await memory.user(user).memorize([{"role": "user", "content": text}], wait=False)
+            for user in sorted({user for user, _ in given["texts"]}):
+                await memory.user(user).settle(timeout=600)
+            added = len(given["texts"]) / (time.perf_counter() - started)
+            taken, found = list[float](), 0
+            for user, question, meant in given["asked"]:
+                started = time.perf_counter()
+                answer = await memory.user(user).retrieve(question, exhaustive=True)
+                taken.append(1_000 * (time.perf_counter() - started))
+                found += any(hit.text == meant for hit in answer.items)
+    return {
+        "adds_per_s": round(added, 1),
+        "search_p50_ms": round(median(taken), 2),
+        "search_p95_ms": round(percentile(taken, 95), 2),
+        "found_share": round(found / len(taken), 3),
+    }
+
+
+def peer(given: dict[str, list[list[str]]]) -> dict[str, float]:
+    """Let the peer do the same in its own environment."""
+    if not _PEER.exists():
+        raise SystemExit("the peer is not installed: run 'make peers'")
+    command = [str(_PEER), str(_HERE / "mem0_peer.py")]
+    output = subprocess.run(command, check=True, input=json.dumps(given), stdout=subprocess.PIPE, text=True).stdout
+    figures: dict[str, float] = json.loads(output.splitlines()[-1])
+    return figures
+
+
+def main() -> None:
+    """Read the options, measure both, report."""
+    parser = arguments(__doc__ or "", ["python tests/benchmarks/peers/compare.py --items 2000"])
+    parser.add_argument("--items", type=positive, default=4_000, help="turns to add (default 4,000)")
+    parser.add_argument("--users", type=positive, default=10, help="users that they belong to (default 10)")
+    parser.add_argument("--questions", type=positive, default=300, help="questions to ask (default 300)")
+    options = parser.parse_args()
+    given = work(options.items, options.users, options.questions)
+    figures: dict[str, Any] = {"memstream": asyncio.run(ours(given)), "mem0": peer(given)}
+    if not options.json:
+        rows = [[name, *(f"{value:,g}" for value in found.values())] for name, found in figures.items()]
+        print_table(f"{options.items:,} turns of {options.users} users", ["", *figures["mem0"]], rows)
+    print_json(figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """Reading the log in order: from a position, one user's part of it, or live for ever.
 
-Built on JetStream's ordered push consumer: it notices gaps by the consumer's own sequence and starts again after
-the last message seen, also across a restart of the server. Positions may have holes where events were erased.
+Gaps are noticed by the consumer's own sequence, and reading goes on after the last message seen, also across a
+restart of the server (see ``pulling``). Positions may have holes where events were erased.
 """
 
 import asyncio
@@ -12,18 +12,15 @@ from typing import NamedTuple
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError, NotFoundError
 
-from .errors import InvalidEvent, InvalidScope, LogUnavailable
-from .stream import STREAM
+from .errors import InvalidEvent, InvalidScope
+from .pulling import Pull
 from .subjects import ROOT, parse_subject
+from .tasks import end
 from .types import Event, decode
 
-_HEARTBEAT_SECONDS = 1.0
-_BUFFER = 4_096
+_BUFFER = 1_024
 # Stands in the message id of an event that comes again after its first one was erased.
 ERASED_MARK = "~erased-"
 # When another log recorded an event that was brought here from it.
@@ -73,37 +70,15 @@ async def subscription(
 ) -> AsyncIterator[tuple["asyncio.Queue[Stored]", int]]:
     """Open an ordered reader behind ``after``; yields its queue and how many messages wait at the start."""
     queue: asyncio.Queue[Stored] = asyncio.Queue(_BUFFER)
-
-    async def deliver(message: Msg) -> None:
-        await queue.put(_stored(message))
-
-    names = sorted(subjects)
-    config = ConsumerConfig(
-        ack_policy=AckPolicy.NONE,
-        deliver_policy=DeliverPolicy.BY_START_TIME if since else DeliverPolicy.BY_START_SEQUENCE,
-        opt_start_seq=None if since else after + 1,
-        opt_start_time=since,
-        filter_subjects=names if len(names) > 1 else None,
-        headers_only=headers_only or None,
-    )
-    js = nc.jetstream(timeout=10)
+    pull = Pull(nc, sorted(subjects), _stored, queue, headers_only=headers_only)
+    running: asyncio.Task[None] | None = None
     try:
-        reader = await js.subscribe(
-            names[0] if len(names) == 1 else "",
-            stream=STREAM,
-            cb=deliver,
-            ordered_consumer=True,
-            idle_heartbeat=_HEARTBEAT_SECONDS,
-            config=config,
-        )
-        info = await reader.consumer_info()
-        waiting = (info.num_pending or 0) + (info.delivered.consumer_seq if info.delivered else 0)
-    except (NatsError, APIError, TimeoutError) as error:
-        raise LogUnavailable(f"the log cannot be read: {error!r}; is the server up?") from error
-    try:
+        waiting = await pull.open(after, since)
+        running = asyncio.create_task(pull.run(), name="log reader")
         yield queue, waiting
     finally:
-        await _close(reader)
+        await end(running)
+        await pull.close()
 
 
 async def read(
@@ -166,11 +141,3 @@ def _recorded(elsewhere: str | None, here: datetime) -> datetime:
     except ValueError:
         return here
     return min(moment, here) if moment.tzinfo is not None else here
-
-
-async def _close(reader: JetStreamContext.PushSubscription) -> None:
-    try:
-        await reader.unsubscribe()
-    except (NatsError, NotFoundError, APIError, TimeoutError, OSError):
-        # The server is away or has dropped the consumer already: both end it.
-        return

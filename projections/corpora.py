@@ -97,11 +97,12 @@ class Corpora:
         # The few rows of a category change their texts: they are loaded anew.
         corpus: Any = kind(self._vocabulary) if key.layer == "category" else held.corpus
         after = corpus.position
-        await self._ledger.reading(load, self._ledger, corpus, key.scope, after, reached)
-        if key.space is not None:
-            found = await self._index.vectors(key.scope, key.layer, key.space, after=after, until=reached)
-            if found[0]:
-                await self._ledger.reading(corpus.embed, found[0], found[1], found[2])
+        _, found = await asyncio.gather(
+            self._ledger.reading(load, self._ledger, corpus, key.scope, after, reached),
+            self._index.vectors(key.scope, key.layer, key.space or "", after=after, until=reached),
+        )
+        if found[0]:
+            await self._ledger.reading(corpus.embed, found[0], found[1], found[2])
         corpus.position = reached
         held.corpus = corpus
         if held.changed == LIVE:

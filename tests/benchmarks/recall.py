@@ -34,7 +34,7 @@ from memstream.services.reads import Retrieved
 _DEPTH = 50
 _READ = 10
 _TIMEOUT = 900.0
-_BUDGETS = (1_000, 2_000)
+_BUDGETS = (250, 500, 1_000, 2_000)
 _APART = frozenset({"adversarial", "abstention"})
 _SHOWN = (
     *("recall@5", "recall@10", "recall@25", "hit@1", "hit@10", "mrr"),

@@ -59,6 +59,7 @@ class Client:
         # When the latest acknowledged append was begun, and how many were given up by the log.
         self.begun = 0.0
         self.refused = 0
+        self._work: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
     async def at_work(self, deployment: Deployment) -> AsyncIterator[None]:
@@ -66,12 +67,20 @@ class Client:
         async with await AsyncMemory.connect(deployment.url, timeout=30) as memory:
             work = [asyncio.create_task(self._memorize(memory)) for _ in range(_MEMORIZING)]
             work.append(asyncio.create_task(self._append(deployment.nats_url)))
+            self._work = work
             try:
                 yield
             finally:
                 await end(*work)
         for task in work:
             failure = None if task.cancelled() else task.exception()
+            if failure is not None and not isinstance(failure, Unavailable):
+                raise failure
+
+    def check(self) -> None:
+        """Raise what has ended a part of the work: waiting for it would only say that nothing comes."""
+        for task in self._work:
+            failure = task.exception() if task.done() and not task.cancelled() else None
             if failure is not None and not isinstance(failure, Unavailable):
                 raise failure
 
@@ -213,6 +222,7 @@ async def _verify(deployment: Deployment, tally: Tally, *, settled: bool) -> Non
 
 def _reached(client: Client, goal: int) -> Condition:
     async def reached() -> bool:
+        client.check()
         return len(client.resources) >= goal
 
     return reached
@@ -220,6 +230,7 @@ def _reached(client: Client, goal: int) -> Condition:
 
 async def _seconds_until_resumed(client: Client, struck: float) -> float:
     async def resumed() -> bool:
+        client.check()
         return client.begun > struck
 
     await until(resumed, timeout=60)

@@ -30,6 +30,8 @@ _STORAGE_FULL = {10023, 10047, 10077}
 # The window is checked a little early, so that a slow clock cannot let a duplicate through.
 _WINDOW = timedelta(seconds=DUPLICATE_WINDOW_SECONDS * 0.75)
 _RETRY_SECONDS = 0.2
+# A request that a dying leader took is never answered; repeating it is safe, as its ids are known.
+_ANSWER_SECONDS = 2.0
 
 
 class Appended(NamedTuple):
@@ -114,7 +116,7 @@ class Appender:
         return [Appended(message.event.id, first + offset) for offset, message in enumerate(messages)]
 
     async def _request(self, message: _Message, headers: dict[str, str]) -> dict[str, object]:
-        timeout = min(5.0, self.timeout)
+        timeout = min(_ANSWER_SECONDS, self.timeout)
         reply = await self.nc.request(message.subject, message.body, timeout=timeout, headers=headers)
         ack: dict[str, object] = json.loads(reply.data)
         if "error" in ack:

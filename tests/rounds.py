@@ -212,9 +212,9 @@ async def _verify(deployment: Deployment, tally: Tally, *, settled: bool) -> Non
     """Compare what is served with a replay of the log."""
     async with await AsyncMemory.connect(deployment.url) as memory:
         if settled:
-            # Work that a killed worker had in hand comes back to another one after half a minute.
+            # Work that a killed worker had in hand comes back to another one after half a minute, behind all the rest.
             for user in USERS:
-                await memory.user(user).settle(timeout=90)
+                await memory.user(user).settle(timeout=300)
         verified = await memory.operate(o.Verify())
         tally.verified += 1
         tally.digest_mismatches += not verified.matches

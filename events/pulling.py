@@ -34,10 +34,19 @@ _WINDOW_BYTES = 16 * 1024 * 1024
 _WINDOWS = 2
 _EXPIRES_SECONDS = 30
 _HEARTBEAT_SECONDS = 1.0
-_SILENT_SECONDS = 3.5
+# Heartbeats that may be missing.
+_SILENT_BEATS = 3
 _INACTIVE_SECONDS = 60.0
 _AGAIN_SECONDS = 0.2
 _SECOND = 1_000_000_000
+_WANTED = json.dumps(
+    {
+        "batch": _WINDOW_MESSAGES,
+        "max_bytes": _WINDOW_BYTES,
+        "expires": _EXPIRES_SECONDS * _SECOND,
+        "idle_heartbeat": int(_HEARTBEAT_SECONDS * _SECOND),
+    }
+).encode()
 
 
 class Pull:
@@ -58,12 +67,10 @@ class Pull:
         self._headers_only = headers_only
         self._take = take
         self._queue = queue
-        self._inbox: asyncio.Queue[Msg] = asyncio.Queue()
+        self._reading: _Reading | None = None
         self._subscription: Subscription | None = None
-        self._consumer = ""
-        self._asked: deque[int] = deque()
+        self._consumer = self._inbox = ""
         self._position = 0
-        self._delivered = 0
 
     async def open(self, after: int, since: datetime | None) -> int:
         """Make the consumer behind a position, or at a time; return how many messages wait for it."""
@@ -77,30 +84,32 @@ class Pull:
         """Hand messages on until cancelled; whatever happens to the server meanwhile."""
         while True:
             try:
-                await self._deliver()
+                await self._watch()
             except (NatsError, APIError, TimeoutError, OSError) as error:
                 logger.info("reading goes on behind position %d: %r", self._position, error)
                 await self._again()
 
     async def close(self) -> None:
         """Let go of the consumer; the server forgets it by itself when it is away."""
+        self._reading = None
         with contextlib.suppress(NatsError, APIError, TimeoutError, OSError):
             if self._subscription is not None:
                 await self._subscription.unsubscribe()
             await asyncio.wait_for(self._js.delete_consumer(STREAM, self._consumer), _HEARTBEAT_SECONDS)
 
     async def _make(self, since: datetime | None = None) -> int:
-        self._inbox = asyncio.Queue()
-        self._asked.clear()
-        self._delivered = 0
-        inbox = self._nc.new_inbox()
-        arrived = self._inbox
+        reading = _Reading()
 
         async def arrive(message: Msg) -> None:
-            arrived.put_nowait(message)
+            # What still comes from a consumer that was given up has come, or will, from the next one.
+            if reading is self._reading and reading.failure is None:
+                await self._handle(reading, message)
 
+        self._inbox = self._nc.new_inbox()
         # No more comes than was asked for: the library's own limits would drop messages, not slow them down.
-        self._subscription = await self._nc.subscribe(inbox, cb=arrive, pending_msgs_limit=0, pending_bytes_limit=0)
+        self._subscription = await self._nc.subscribe(
+            self._inbox, cb=arrive, pending_msgs_limit=0, pending_bytes_limit=0
+        )
         several = len(self._subjects) > 1
         config = ConsumerConfig(
             ack_policy=AckPolicy.NONE,
@@ -116,6 +125,7 @@ class Pull:
         )
         made = await self._js.add_consumer(STREAM, config)
         self._consumer = made.name
+        self._reading = reading
         return made.num_pending or 0
 
     async def _again(self) -> None:
@@ -129,50 +139,82 @@ class Pull:
             else:
                 return
 
-    async def _deliver(self) -> None:
-        while True:
-            while len(self._asked) < _WINDOWS:
-                await self._ask()
-            message = (
-                await asyncio.wait_for(self._inbox.get(), _SILENT_SECONDS)
-                if self._inbox.empty()
-                else self._inbox.get_nowait()
-            )
-            if not message.reply:
-                self._told(message)
-                continue
-            meta = message.metadata.sequence
-            if meta.consumer != self._delivered + 1 or not self._asked:
-                raise TimeoutError(f"delivery {self._delivered + 1} is missing")
-            self._delivered = meta.consumer
-            self._asked[0] -= 1
-            if not self._asked[0]:
-                self._asked.popleft()
-            taken = self._take(message)
-            if self._queue.full():
-                await self._queue.put(taken)
-            else:
-                self._queue.put_nowait(taken)
-            self._position = meta.stream
+    async def _watch(self) -> None:
+        """Ask for messages, then wait until what arrives fails, or nothing arrives any more."""
+        reading = self._reading
+        assert reading is not None
+        await self._ask_again(reading)
+        silent = 0
+        while reading.failure is None:
+            heard = reading.heard
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reading.ended.wait(), _HEARTBEAT_SECONDS)
+            # While a message waits for its place in the queue, nobody listens to the server.
+            silent = silent + 1 if heard == reading.heard and not reading.handing else 0
+            if silent > _SILENT_BEATS:
+                raise TimeoutError(f"the server was silent for {silent} seconds")
+        raise reading.failure
 
-    def _told(self, message: Msg) -> None:
-        """Take note of what the server says instead of a message: a heartbeat, or the end of a window."""
+    async def _handle(self, reading: "_Reading", message: Msg) -> None:
+        reading.heard += 1
+        reading.handing = True
+        try:
+            await self._arrived(reading, message)
+        except Exception as error:  # noqa: BLE001 - raised where the reader waits, not in the library's callback
+            reading.failure = error
+            reading.ended.set()
+        finally:
+            reading.handing = False
+
+    async def _arrived(self, reading: "_Reading", message: Msg) -> None:
+        """Hand one message on; as long as there is no room for it, none is taken behind it."""
+        if not message.reply:
+            reading.told(message)
+            await self._ask_again(reading)
+            return
+        sequence = message.metadata.sequence
+        reading.delivered(sequence.consumer)
+        await self._ask_again(reading)
+        taken = self._take(message)
+        if self._queue.full():
+            await self._queue.put(taken)
+        else:
+            self._queue.put_nowait(taken)
+        self._position = sequence.stream
+
+    async def _ask_again(self, reading: "_Reading") -> None:
+        while len(reading.asked) < _WINDOWS:
+            reading.asked.append(_WINDOW_MESSAGES)
+            subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self._consumer}"
+            await self._nc.publish(subject, _WANTED, reply=self._inbox)
+
+
+class _Reading:
+    """What one consumer was asked for, has delivered, and how that went."""
+
+    def __init__(self) -> None:
+        self.asked: deque[int] = deque()
+        self.heard = 0
+        self.handing = False
+        self.failure: Exception | None = None
+        self.ended = asyncio.Event()
+        self._delivered = 0
+
+    def delivered(self, number: int) -> None:
+        """Count one delivery; raise TimeoutError when the one before it is missing."""
+        if number != self._delivered + 1 or not self.asked:
+            raise TimeoutError(f"delivery {self._delivered + 1} is missing")
+        self._delivered = number
+        self.asked[0] -= 1
+        if not self.asked[0]:
+            self.asked.popleft()
+
+    def told(self, message: Msg) -> None:
+        """Take note of what the server says instead of a message: a heartbeat, or the end of what was asked for."""
         status = (message.headers or {}).get("Status", "")
         if status == "100":
             return
         ended = status in {"404", "408"} or (status == "409" and "MaxBytes" in str(message.headers))
-        if not ended or not self._asked:
+        if not ended or not self.asked:
             raise TimeoutError(f"the server ended the reading: {message.headers}")
-        self._asked.popleft()
-
-    async def _ask(self) -> None:
-        wanted = {
-            "batch": _WINDOW_MESSAGES,
-            "max_bytes": _WINDOW_BYTES,
-            "expires": _EXPIRES_SECONDS * _SECOND,
-            "idle_heartbeat": int(_HEARTBEAT_SECONDS * _SECOND),
-        }
-        assert self._subscription is not None
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self._consumer}"
-        await self._nc.publish(subject, json.dumps(wanted).encode(), reply=self._subscription.subject)
-        self._asked.append(_WINDOW_MESSAGES)
+        self.asked.popleft()

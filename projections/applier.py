@@ -8,23 +8,21 @@ decodes a batch and says what it refers to, ``apply`` takes what the ledger know
 import asyncio
 import gc
 import os
-import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection, Pipe
 from typing import Any, Protocol, Self, TypeVar
 
 from memstream.events.errors import MemstreamError, Unavailable
 from memstream.events.reading import Stored
 
 from .batch import Batch, applied, decode_batch
+from .channel import Channel
 from .packing import Packed, pack
 from .state import References, State, references
 
 T = TypeVar("T")
-_PROTOCOL = pickle.HIGHEST_PROTOCOL
 
 
 class Applying:
@@ -94,16 +92,16 @@ class LocalApplier:
 class ProcessApplier:
     """Applies in a process of its own, which ends when this one does, however it ends."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", connection: Connection) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", channel: Channel) -> None:
         self._process = process
-        self._connection = connection
+        self._channel = channel
         # Requests are answered in the order in which they are made.
         self._pool = ThreadPoolExecutor(1, "applying")
 
     @classmethod
     def start(cls) -> Self:
         """Start the process; it is not waited for."""
-        ours, theirs = Pipe()
+        ours, theirs = Channel.pair()
         process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(theirs.fileno())],
             pass_fds=(theirs.fileno(),),
@@ -130,8 +128,8 @@ class ProcessApplier:
 
     def _exchange(self, name: str, argument: object) -> tuple[bool, Any]:
         try:
-            self._connection.send_bytes(pickle.dumps((name, argument), _PROTOCOL))
-            answer: tuple[bool, Any] = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - from our own child
+            self._channel.send((name, argument))
+            answer: tuple[bool, Any] = self._channel.receive()
         except (EOFError, OSError) as error:
             raise Unavailable(f"the process that applies events ended ({error!r}); repeat the call to go on") from error
         return answer
@@ -141,15 +139,15 @@ class ProcessApplier:
         self._process.kill()
         await asyncio.to_thread(self._process.wait)
         await asyncio.to_thread(self._pool.shutdown)
-        self._connection.close()
+        self._channel.close()
 
 
-def serve(connection: Connection) -> None:
+def serve(channel: Channel) -> None:
     """Answer requests until the other side is gone."""
     applying = Applying()
     while True:
         try:
-            name, argument = pickle.loads(connection.recv_bytes())  # noqa: S301 - from our own parent
+            name, argument = channel.receive()
         except (EOFError, OSError):
             return
         try:
@@ -157,7 +155,7 @@ def serve(connection: Connection) -> None:
             failed = False
         except MemstreamError as error:
             answer, failed = error, True
-        connection.send_bytes(pickle.dumps((failed, answer), _PROTOCOL))
+        channel.send((failed, answer))
 
 
 def _stored(messages: Sequence[tuple[Any, ...]]) -> list[Stored]:
@@ -165,10 +163,10 @@ def _stored(messages: Sequence[tuple[Any, ...]]) -> list[Stored]:
 
 
 def main() -> None:
-    """Serve the connection that is named by its file descriptor."""
+    """Serve the channel that is named by its file descriptor."""
     # A batch's objects hold no cycles; walking them again and again would take half of all time.
     gc.disable()
-    serve(Connection(int(sys.argv[1])))
+    serve(Channel.inherited(int(sys.argv[1])))
     os._exit(0)
 
 

@@ -1,5 +1,7 @@
 """The connection to a process of our own: what is sent is what is received, and an end that is gone is noticed."""
 
+import contextlib
+import socket
 import threading
 
 import pyarrow as pa
@@ -18,12 +20,14 @@ def test_tables_larger_than_the_socket_arrive_as_they_were() -> None:
     assert (name, bodies) == ("apply", [b"", b"x" * 100_000])
     assert tables["rows"].equals(table)
     tables["rows"].validate(full=True)
+    ours.close()
+    theirs.close()
 
 
 @pytest.mark.parametrize("sent", [b"", b"\x02\x00\x00\x00", b"\x01\x00\x00\x00" + b"\x63" + b"\x00" * 7 + b"cut"])
 def test_an_end_that_is_gone_is_the_end_whatever_it_left_half_sent(sent: bytes) -> None:
-    ours, theirs = Channel.pair()
-    ours._socket.sendall(sent)  # noqa: SLF001 - what a killed process leaves on the wire
-    ours.close()
-    with pytest.raises(EOFError):
-        theirs.receive()
+    killed, end = socket.socketpair()
+    killed.sendall(sent)
+    killed.close()
+    with contextlib.closing(Channel(end)) as ours, pytest.raises(EOFError):
+        ours.receive()

@@ -85,21 +85,26 @@ class Appender:
         deadline = asyncio.get_running_loop().time() + self.timeout
         while missing := [message for message in messages if message.event.id not in known]:
             try:
-                done = await self._publish(missing)
-                renamed = await self._renamed(messages, done)
-                if renamed == messages:
-                    known |= {one.id: one for one in done}
-            except ServerRefusedError as error:
-                found = await self._resolve_refusal(error, [message.event for message in missing])
-                renamed = messages if found else await self._renamed(messages)
-                if not found and renamed == messages:
-                    raise
+                messages, found = await self._attempt(messages, missing)
                 known |= found
-            except (NatsError, TimeoutError, OSError) as error:
+            except (NatsError, TimeoutError, OSError, LogUnavailable) as error:
                 await self._before_retry(error, deadline)
-                renamed = messages
-            messages = renamed
         return [known[event.id] for event in events]
+
+    async def _attempt(
+        self, messages: list[_Message], missing: Sequence[_Message]
+    ) -> tuple[list[_Message], dict[str, Appended]]:
+        """Send what is missing; return the messages, renamed where they have to be, and what is now in the log."""
+        try:
+            done = await self._publish(missing)
+        except ServerRefusedError as error:
+            found = await self._resolve_refusal(error, [message.event for message in missing])
+            renamed = messages if found else await self._renamed(messages)
+            if not found and renamed == messages:
+                raise
+            return renamed, found
+        renamed = await self._renamed(messages, done)
+        return renamed, {one.id: one for one in done} if renamed == messages else {}
 
     async def _publish(self, messages: Sequence[_Message]) -> list[Appended]:
         if len(messages) == 1:

@@ -209,7 +209,7 @@ class EventLog:
         try:
             info = await self.nc.jetstream(timeout=5).stream_info(STREAM, subjects_filter=filter_)
         except (NatsError, APIError, TimeoutError) as error:
-            raise LogUnavailable(f"the log does not answer: {error!r}") from error
+            raise LogUnavailable(f"the log does not answer: {error!r}; is the server up?") from error
         counts = dict.fromkeys(EVENT_TYPES, 0)
         for subject, number in (info.state.subjects or {}).items():
             _, event_type = parse_subject(subject)
@@ -236,7 +236,7 @@ async def _latest(js: JetStreamContext, subject: str) -> int:
     except NotFoundError:
         return 0
     except (NatsError, APIError, TimeoutError) as error:
-        raise LogUnavailable(f"the log does not answer: {error!r}") from error
+        raise LogUnavailable(f"the log does not answer: {error!r}; is the server up?") from error
 
 
 def _filter(scope: Scope | None, types: Iterable[str] | None) -> list[str]:

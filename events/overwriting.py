@@ -31,7 +31,7 @@ async def deleted_positions(nc: Client, stream: str) -> set[int]:
         reply = await nc.request(f"$JS.API.STREAM.INFO.{stream}", b'{"deleted_details":true}', timeout=10)
         state = json.loads(reply.data)["state"]
     except (NatsError, TimeoutError, KeyError, ValueError) as error:
-        raise LogUnavailable(f"the log does not answer: {error!r}") from error
+        raise LogUnavailable(f"the log does not answer: {error!r}; is the server up?") from error
     return set(state.get("deleted") or ()) | set(range(1, int(state["first_seq"])))
 
 

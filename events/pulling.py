@@ -18,6 +18,7 @@ from typing import TypeVar
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.errors import ConnectionClosedError
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError
@@ -38,6 +39,9 @@ _HEARTBEAT_SECONDS = 1.0
 _SILENT_BEATS = 3
 _INACTIVE_SECONDS = 60.0
 _AGAIN_SECONDS = 0.2
+_OPEN_SECONDS = 10.0
+# What a leader took and then died of is never answered.
+_ANSWER_SECONDS = 2.0
 _SECOND = 1_000_000_000
 _WANTED = json.dumps(
     {
@@ -62,7 +66,7 @@ class Pull:
         headers_only: bool,
     ) -> None:
         self._nc = nc
-        self._js = nc.jetstream(timeout=10)
+        self._js = nc.jetstream(timeout=_ANSWER_SECONDS)
         self._subjects = subjects
         self._headers_only = headers_only
         self._take = take
@@ -75,10 +79,15 @@ class Pull:
     async def open(self, after: int, since: datetime | None) -> int:
         """Make the consumer behind a position, or at a time; return how many messages wait for it."""
         self._position = after
-        try:
-            return await self._make(since)
-        except (NatsError, APIError, TimeoutError) as error:
-            raise LogUnavailable(f"the log cannot be read: {error!r}; is the server up?") from error
+        deadline = asyncio.get_running_loop().time() + _OPEN_SECONDS
+        while True:
+            try:
+                return await self._make(since)
+            except (NatsError, APIError, TimeoutError) as error:
+                await self.close()
+                if asyncio.get_running_loop().time() > deadline or isinstance(error, ConnectionClosedError):
+                    raise LogUnavailable(f"the log cannot be read: {error!r}; is the server up?") from error
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def run(self) -> None:
         """Hand messages on until cancelled; whatever happens to the server meanwhile."""
@@ -92,10 +101,13 @@ class Pull:
     async def close(self) -> None:
         """Let go of the consumer; the server forgets it by itself when it is away."""
         self._reading = None
+        subscription, consumer = self._subscription, self._consumer
+        self._subscription, self._consumer = None, ""
         with contextlib.suppress(NatsError, APIError, TimeoutError, OSError):
-            if self._subscription is not None:
-                await self._subscription.unsubscribe()
-            await asyncio.wait_for(self._js.delete_consumer(STREAM, self._consumer), _HEARTBEAT_SECONDS)
+            if subscription is not None:
+                await subscription.unsubscribe()
+            if consumer:
+                await asyncio.wait_for(self._js.delete_consumer(STREAM, consumer), _HEARTBEAT_SECONDS)
 
     async def _make(self, since: datetime | None = None) -> int:
         reading = _Reading()

@@ -133,7 +133,7 @@ class Redactions:
         except NotFoundError:
             return 0
         except (NatsError, APIError, TimeoutError) as error:
-            raise LogUnavailable(f"the log does not answer: {error!r}") from error
+            raise LogUnavailable(f"the log does not answer: {error!r}; is the server up?") from error
 
 
 async def merged(

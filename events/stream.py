@@ -64,7 +64,7 @@ async def checked_state(js: JetStreamContext, known: LogState) -> LogState:
     except NotFoundError as error:
         raise LogIntegrityError(f"stream {STREAM!r} is gone from the server; restore it from a backup") from error
     except (NatsError, APIError, TimeoutError) as error:
-        raise LogUnavailable(f"the log does not answer: {error!r}") from error
+        raise LogUnavailable(f"the log does not answer: {error!r}; is the server up?") from error
     state = state_of(info)
     if state.log_id != known.log_id or state.created != known.created:
         raise LogIntegrityError(
@@ -95,7 +95,7 @@ async def stream_state(js: JetStreamContext) -> LogState:
     except NotFoundError as error:
         raise LogIntegrityError(f"stream {STREAM!r} is gone from the server; restore it from a backup") from error
     except (NatsError, APIError, TimeoutError) as error:
-        raise LogUnavailable(f"the log does not answer: {error!r}") from error
+        raise LogUnavailable(f"the log does not answer: {error!r}; is the server up?") from error
 
 
 def risks(config: StreamConfig) -> list[str]:

@@ -139,10 +139,11 @@ async def run_rounds(
     tally: Tally | None = None,
     verify_every: int = 1,
     settle: bool = False,
+    told: Callable[[Tally, str], None] = lambda tally, fault: None,
 ) -> Tally:
     """Strike a running deployment in each round at a random moment; the log is audited after each.
 
-    ``settle`` waits in the end until everything that was memorized has been extracted, too.
+    ``told`` hears of each round and its fault; ``settle`` waits in the end until everything that was memorized has been extracted, too.
     """
     tally, client = tally or Tally(), Client(chance)
     faults = [deployment.faults[number % len(deployment.faults)] for number in range(rounds)]
@@ -168,6 +169,7 @@ async def run_rounds(
             await deployment.mend()
         tally.rounds += 1
         tally.recovered += 1
+        told(tally, fault)
         await _audit(deployment, client, tally)
         if number % verify_every == 0 or number == rounds:
             await _verify(deployment, tally, settled=settle and number == rounds)

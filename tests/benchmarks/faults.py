@@ -41,7 +41,7 @@ async def run(rounds: int, *, cluster: bool) -> dict[str, float]:
             try:
                 await deployment.start()
                 share = min(_LIFE, _share(rounds, tally.rounds, len(kinds)))
-                await run_rounds(deployment, share, chance, tally=tally, settle=True)
+                await run_rounds(deployment, share, chance, tally=tally, settle=True, told=_told(rounds))
             finally:
                 deployment.kill()
     return {
@@ -57,6 +57,15 @@ async def run(rounds: int, *, cluster: bool) -> dict[str, float]:
         "ready_s_p95": round(percentile(tally.ready_s, 95), 3),
         "resumed_s_p95": round(percentile(tally.resumed_s or [0.0], 95), 3),
     }
+
+
+def _told(rounds: int) -> Callable[[Tally, str], None]:
+    def told(tally: Tally, fault: str) -> None:
+        seconds = (tally.resumed_s or tally.ready_s)[-1]
+        line = f"round {tally.rounds} of {rounds}: {fault}, back after {seconds:.1f} s, lost {tally.lost}"
+        print(line, file=sys.stderr, flush=True)
+
+    return told
 
 
 def _kinds(root: Path, chance: random.Random, *, cluster: bool) -> list[Callable[[], Deployment]]:

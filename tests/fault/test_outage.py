@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 from deployments import ready
-from nodes import Node, free_ports
+from nodes import Node, free_ports, open_log
 from processes import Service
 from waiting import until
 
 from memstream import AsyncMemory
-from memstream.events.errors import MemstreamError
+from memstream.events import payloads as p
+from memstream.events import pulling
+from memstream.events import types as t
+from memstream.events.errors import LogUnavailable, MemstreamError
+from memstream.events.subjects import Scope
 from memstream.services import operations as o
 
 # How long the server is away; 30 in the slow variant.
@@ -127,3 +131,21 @@ async def test_a_server_on_a_stuttering_disk_is_only_slow(node: Node, service: S
 
     talker = await kept_through(service, stutter)
     assert not talker.refused
+
+
+async def test_a_log_that_hangs_is_said_to_be_away_and_read_again_when_it_is_back(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulling, "_ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(pulling, "_OPEN_SECONDS", 0.5)
+    async with open_log(node.url) as log:
+        event = t.CategoryCreated.of(
+            Scope.of("default", "ana"),
+            p.CategoryCreatedData(category_id="c", name="n", description="d", origin="user"),
+        )
+        appended = await log.append(event)
+        node.signal(signal.SIGSTOP)
+        with pytest.raises(LogUnavailable, match="is the server up"):
+            await anext(log.follow())
+        node.signal(signal.SIGCONT)
+        assert [one.position async for one in log.read()] == [appended.position]

@@ -14,6 +14,8 @@ from .metrics import CONTENT_TYPE, Metrics
 
 _PATIENCE_SECONDS = 1.0
 _POLL_SECONDS = 0.02
+# Who asks wants to know now, also while a request waits for a leader that died.
+_ANSWER_SECONDS = 2.0
 
 
 class Readiness(Frozen):
@@ -50,11 +52,13 @@ async def readiness(engine: Engine, max_parked: int) -> Readiness:
     reasons: list[str] = []
     end = position = 0
     try:
-        end = (await engine.log.state()).last_position
-    except MemstreamError as error:
-        reasons.append(f"the log is unreachable: {error}")
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            end = (await engine.log.state()).last_position
+    except (MemstreamError, TimeoutError) as error:
+        reasons.append(f"the log is unreachable: {str(error) or f'no answer within {_ANSWER_SECONDS:g} s'}")
     try:
-        progress = await _caught_up(engine, end)
+        async with asyncio.timeout(_PATIENCE_SECONDS + _ANSWER_SECONDS):
+            progress = await _caught_up(engine, end)
         position = progress.position
         if progress.failure:
             reasons.append(f"the projection is stuck: {progress.failure}")
@@ -65,8 +69,8 @@ async def readiness(engine: Engine, max_parked: int) -> Readiness:
                 f"{progress.parked} events are parked, over {max_parked}: see 'memstream parked list', "
                 "then retry or drop them"
             )
-    except MemstreamError as error:
-        reasons.append(f"memory does not answer: {error}")
+    except (MemstreamError, TimeoutError) as error:
+        reasons.append(f"memory does not answer: {str(error) or f'not within {_ANSWER_SECONDS:g} s'}")
     return Readiness(ready=not reasons, log_position=end, projection_position=position, reasons=tuple(reasons))
 
 

@@ -223,10 +223,11 @@ class _Reading:
 
     def told(self, message: Msg) -> None:
         """Take note of what the server says instead of a message: a heartbeat, or the end of what was asked for."""
-        status = (message.headers or {}).get("Status", "")
-        if status == "100":
+        status, said = (message.headers or {}).get("Status", ""), str(message.headers)
+        # A window of as many messages as were asked for has been counted to its end.
+        if status == "100" or (status == "409" and "Batch Completed" in said):
             return
-        ended = status in {"404", "408"} or (status == "409" and "MaxBytes" in str(message.headers))
+        ended = status in {"404", "408"} or (status == "409" and "MaxBytes" in said)
         if not ended or not self.asked:
             raise TimeoutError(f"the server ended the reading: {message.headers}")
         self.asked.popleft()

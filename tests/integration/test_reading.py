@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import logging
 
+import pytest
 from waiting import until
 
 from memstream.events import payloads as p
@@ -58,6 +60,13 @@ async def test_a_reader_whose_consumer_is_gone_goes_on_where_it_was(log: EventLo
                 for one in await js.consumers_info(STREAM):
                     await js.delete_consumer(STREAM, one.name)
     assert positions == list(range(1, end + 1))
+
+
+async def test_a_long_log_is_read_by_one_consumer(log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
+    end = await fill(log)
+    with caplog.at_level(logging.INFO, logger="memstream.events"):
+        assert [stored.position async for stored in log.read_stored()] == list(range(1, end + 1))
+    assert caplog.messages == []
 
 
 async def test_readers_leave_no_consumer_behind(log: EventLog) -> None:

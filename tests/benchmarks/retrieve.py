@@ -176,7 +176,7 @@ async def _grow(log: EventLog, users: int) -> None:
     history = History(users, WordLlamaEmbedder().space)
     waiting: list[Any] = []
     due = time.monotonic()
-    for made in history.resources(10**6, first=10**7):
+    for made in history.resources(10**6, first=10**5):
         waiting += made
         while len(waiting) >= _EVENTS_PER_S * _PULSE_SECONDS:
             pulse = round(_EVENTS_PER_S * _PULSE_SECONDS)

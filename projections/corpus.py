@@ -250,7 +250,8 @@ class Statements(Corpus):
 
     def speaking(self, visible: Flags) -> list[str | None]:
         """Return who says the visible statements."""
-        return [self.speakers[number] for number in np.unique(self.speaker[visible])]
+        speaks = np.bincount(self.speaker[visible], minlength=len(self.speakers)) > 0
+        return [name for name, one in zip(self.speakers, speaks, strict=True) if one]
 
     def names(self, visible: Flags) -> frozenset[str]:
         """Return the words of the names of those who speak."""

@@ -80,8 +80,10 @@ def signals_of(statements: Statements, asked: Asked, visible: Flags) -> Signalle
 
 
 def _shortness(statements: Statements, visible: Flags) -> float:
-    messages = np.unique(statements.layout.messages[visible])
-    return shortness(float(statements.words[visible].sum()) / max(len(messages), 1))
+    # Marked, not sorted: in a large memory sorting would be the longest part of a question.
+    seen = np.zeros(len(statements.layout.session_of), np.bool_)
+    seen[statements.layout.messages[visible]] = True
+    return shortness(float(statements.words[visible].sum()) / max(int(seen.sum()), 1))
 
 
 def _spoken(statements: Statements, question: str, visible: Flags) -> Floats:
@@ -100,18 +102,18 @@ def _spoken(statements: Statements, question: str, visible: Flags) -> Floats:
 def _dated(statements: Statements, asked: Asked, visible: Flags) -> Floats:
     """Return how well the day of each statement fits the time that the question names."""
     said = statements.layout.days
-    known = np.unique(said[visible & (said > 0)])
     fits = np.zeros(len(said), np.float32)
-    if not len(known):
+    latest = int(said[visible].max(initial=0))
+    if not latest:
         return fits
-    asked_days = days_asked(asked.text, date.fromordinal(int(known[-1])))
+    asked_days = days_asked(asked.text, date.fromordinal(latest))
     if not asked_days and (event := event_asked(asked.text)) is not None:
         told = statements.context.match(content_words(event.said), visible)
         row = int(told.coverage.argmax())
         # An event that nothing tells of gives no time.
         if told.coverage[row] >= _EVENT_COVERAGE and said[row]:
             asked_days = [event.days(date.fromordinal(int(said[row])))]
-    for day in known if asked_days else ():
+    for day in np.unique(said[visible & (said > 0)]) if asked_days else ():
         fits[said == day] = max(one.fit(date.fromordinal(int(day))) for one in asked_days)
     return fits
 

@@ -106,7 +106,8 @@ class Terms:
         number = self._vocabulary.find(word)
         if number is None:
             return np.zeros(0, np.int32), np.zeros(0, np.float32)
-        low, high = np.searchsorted(self._words[: self._sorted], [number, number + 1])
+        # Of the array's own type: for others all of it would be converted.
+        low, high = np.searchsorted(self._words[: self._sorted], np.asarray([number, number + 1], np.int32))
         behind = self._sorted + np.flatnonzero(self._words[self._sorted :] == number)
         if not len(behind):
             return self._texts[low:high], self._times[low:high]

@@ -9,7 +9,6 @@ Row = tuple[Value, ...]
 
 # Tables whose rows decide what a category's file should say.
 _STRUCTURAL = ("items", "links", "categories", "vectors")
-_RECALLED = ("items", "sources", "links", "segments", "categories", "files", "vectors")
 
 
 class Ending(NamedTuple):
@@ -52,11 +51,6 @@ class Changes:
     def restructured(self) -> frozenset[str]:
         """Return the scopes whose structure or items changed: their category files may have become stale."""
         return frozenset(str(row[0]) for table in _STRUCTURAL for row in self.rows.get(table, ()))
-
-    def recalled(self) -> frozenset[str]:
-        """Return the scopes of whose memory recall sees something else now."""
-        scopes = {str(row[0]) for table in _RECALLED for row in self.rows.get(table, ())}
-        return frozenset(scopes | {ending.scope for ending in self.endings})
 
     def extend(self, other: "Changes") -> None:
         """Append another event's changes."""

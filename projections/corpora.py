@@ -1,29 +1,36 @@
 """The corpora that questions are asked of: loaded from both stores at the first question, kept up to date, and let go.
 
-A corpus takes in what its user's memory gained since it was last asked, in one step, up to a committed position; a
-user whose memory has not changed costs nothing. The least recently asked ones go when there are too many.
+What a commit brings to a user's memory waits beside that user's corpora until the next question, which takes it in
+without asking the stores. The least recently asked ones go when there are too many.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
-from memstream.events.payloads import Span
-
-from .corpus import LIVE, Corpus, Fact, Filed, Statement, Statements, Told, Versions
+from .changes import Changes
+from .corpus import LIVE, Corpus, Fact, Segments, Statements, Versions
+from .filling import Gain, add_segments, add_statements, gains, take
 from .index import Index
 from .ledger import Ledger
-from .models import SourceRef
 from .terms import Vocabulary
-from .words import content_words, spoken_date
+from .words import content_words
 
 Layer = Literal["item", "segment", "category"]
 CorpusT = TypeVar("CorpusT", bound=Corpus)
 # A hundred thousand items of a thousand users, and room for those of one more such user.
 _BUDGET_BYTES: Final = 448 * 1024 * 1024
+# What each layer is made of.
+_TABLES: Final[dict[str, frozenset[str]]] = {
+    "item": frozenset({"items", "sources", "links"}),
+    "segment": frozenset({"segments", "resources"}),
+    "category": frozenset({"categories", "files"}),
+}
+# More rows than this are taken in by a thread, and beyond the other number read from the stores when they are needed.
+_AT_ONCE, _WAITING = 200, 5_000
 
 
 class _Key(NamedTuple):
@@ -36,8 +43,16 @@ class _Key(NamedTuple):
 class _Held:
     corpus: Corpus
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    # The last position that changed this user's memory; what the corpus lacks begins behind its own position.
-    changed: int = LIVE
+    # Something of it is in the stores alone: everything, at first.
+    stale: bool = True
+    waiting: list[Gain] = field(default_factory=list)
+
+    def wait(self, gain: Gain, *, readable: bool) -> None:
+        """Keep what a commit brought until the next question; what is not kept is in the stores."""
+        self.waiting.append(gain)
+        if not readable or sum(one.size for one in self.waiting) > _WAITING:
+            self.waiting.clear()
+            self.stale = True
 
 
 class Corpora:
@@ -49,25 +64,31 @@ class Corpora:
         self._held: OrderedDict[_Key, _Held] = OrderedDict()
         self._vocabulary = Vocabulary()
 
-    def changed(self, scopes: Iterable[str], position: int, *, behind: bool) -> None:
-        """Note whose memory a commit changed; ``behind`` a position that was reached before: those start anew."""
-        named = set(scopes)
-        for key in [key for key in self._held if key.scope in named]:
-            if behind:
-                del self._held[key]
-            else:
-                self._held[key].changed = position
+    def commit(self, changes: Changes, position: int, *, behind: bool) -> None:
+        """Hear what a commit brought; ``behind`` a position that was reached before: what it touches starts anew."""
+        held: dict[str, list[_Key]] = {}
+        for key in self._held:
+            held.setdefault(key.scope, []).append(key)
+        for scope, gain in gains(changes, position, held).items():
+            for key in held[scope]:
+                if not gain.touches(key.layer, _TABLES[key.layer]):
+                    continue
+                if behind:
+                    del self._held[key]
+                else:
+                    # A category's few rows change their texts: they are read anew.
+                    self._held[key].wait(gain, readable=key.layer != "category")
 
     @asynccontextmanager
     async def statements(self, scope: str, space: str | None) -> AsyncIterator[Statements]:
         """Open a user's items."""
-        async with self._open(_Key(scope, space, "item"), Statements, self._load_statements) as corpus:
+        async with self._open(_Key(scope, space, "item"), Statements, _load_statements) as corpus:
             yield corpus
 
     @asynccontextmanager
     async def segments(self, scope: str, space: str | None) -> AsyncIterator[Corpus]:
         """Open a user's segments."""
-        async with self._open(_Key(scope, space, "segment"), Corpus, _load_segments) as corpus:
+        async with self._open(_Key(scope, space, "segment"), Segments, _load_segments) as corpus:
             yield corpus
 
     @asynccontextmanager
@@ -85,29 +106,53 @@ class Corpora:
         self._held.move_to_end(key)
         # One question of a user's layer at a time: what is added meanwhile must not move under another's feet.
         async with held.lock:
-            if held.changed > held.corpus.position:
+            if held.stale:
                 await self._refresh(key, held, kind, load)
+            if held.waiting:
+                await self._take(key, held)
             corpus: Any = held.corpus
             yield corpus
 
     async def _refresh(
         self, key: _Key, held: _Held, kind: Callable[[Vocabulary], CorpusT], load: "_Loader[CorpusT]"
     ) -> None:
-        reached = self._ledger.position
-        # The few rows of a category change their texts: they are loaded anew.
-        corpus: Any = kind(self._vocabulary) if key.layer == "category" else held.corpus
-        after = corpus.position
-        _, found = await asyncio.gather(
-            self._ledger.reading(load, self._ledger, corpus, key.scope, after, reached),
-            self._index.vectors(key.scope, key.layer, key.space or "", after=after, until=reached),
-        )
-        if found[0]:
-            await self._ledger.reading(corpus.embed, found[0], found[1], found[2])
+        """Read what the corpus lacks from the stores."""
+        held.stale = False
+        try:
+            reached = self._ledger.position
+            corpus: Any = kind(self._vocabulary) if key.layer == "category" else held.corpus
+            after = corpus.position
+            _, found = await asyncio.gather(
+                self._ledger.reading(load, self._ledger, corpus, key.scope, after, reached),
+                self._index.vectors(key.scope, key.layer, key.space or "", after=after, until=reached),
+            )
+            if found[0]:
+                await self._ledger.reading(corpus.embed, found[0], found[1], found[2])
+        except BaseException:
+            # Half filled, it is no use to anybody.
+            self._held.pop(key, None)
+            raise
         corpus.position = reached
         held.corpus = corpus
-        if held.changed == LIVE:
-            held.changed = reached
         self._make_room(key)
+
+    async def _take(self, key: _Key, held: _Held) -> None:
+        """Take in what commits brought since; what the stores have told already is passed over."""
+        waiting, held.waiting = held.waiting, []
+        fresh = [gain for gain in waiting if gain.position > held.corpus.position]
+
+        def all_of_them() -> None:
+            for gain in fresh:
+                take(held.corpus, gain, key.layer, key.space)
+
+        try:
+            if sum(gain.size for gain in fresh) > _AT_ONCE:
+                await self._ledger.reading(all_of_them)
+            else:
+                all_of_them()
+        except BaseException:
+            self._held.pop(key, None)
+            raise
 
     def _make_room(self, kept: _Key) -> None:
         taken = sum(held.corpus.bytes for held in self._held.values())
@@ -117,32 +162,28 @@ class Corpora:
             if key != kept and not self._held[key].lock.locked():
                 taken -= self._held.pop(key).corpus.bytes
 
-    @staticmethod
-    def _load_statements(ledger: Ledger, corpus: Statements, scope: str, after: int, until: int) -> None:
-        _load_items(ledger, corpus, scope, after, until)
-        _load_relations(ledger, corpus, scope, after, until)
-
 
 _Loader = Callable[[Ledger, CorpusT, str, int, int], None]
 
 
-def _load_items(ledger: Ledger, corpus: Statements, scope: str, after: int, until: int) -> None:
-    rows = ledger.rows(
-        "SELECT id, kind, text, context, speaker, happened, made, ended FROM items "
-        "WHERE scope = ? AND made > ? AND made <= ? ORDER BY made, rowid",
-        [scope, after, until],
-    )
-    corpus.state(
-        [
-            Statement(identifier, kind, text, context, speaker, spoken_date(happened), happened, made, ended)
-            for identifier, kind, text, context, speaker, happened, made, ended in rows
-        ]
-    )
-    if after:
-        _load_endings(ledger, corpus, "items", scope, after, until)
+def _load_statements(ledger: Ledger, corpus: Statements, scope: str, after: int, until: int) -> None:
+    between = "WHERE scope = ? AND made > ? AND made <= ?"
+    rows = {
+        "items": ledger.rows(f"SELECT * FROM items {between} ORDER BY made, rowid", [scope, after, until]),
+        "sources": ledger.rows(f"SELECT * FROM sources {between}", [scope, after, until]),
+        "links": ledger.rows(
+            "SELECT * FROM links WHERE scope = ? AND made <= ? AND (made > ? OR ended > ?)",
+            [scope, until, after, after],
+        ),
+    }
+    add_statements(corpus, rows)
+    _load_endings(ledger, corpus, "items", scope, after, until)
 
 
 def _load_endings(ledger: Ledger, corpus: Corpus, table: str, scope: str, after: int, until: int) -> None:
+    """End what had been loaded before; what is loaded now knows its end."""
+    if not after:
+        return
     ended = ledger.rows(
         f"SELECT id, made, ended FROM {table} WHERE scope = ? AND made <= ? AND ended > ? AND ended <= ?",
         [scope, after, after, until],
@@ -151,42 +192,14 @@ def _load_endings(ledger: Ledger, corpus: Corpus, table: str, scope: str, after:
         corpus.end(identifier, made, end)
 
 
-def _load_relations(ledger: Ledger, corpus: Statements, scope: str, after: int, until: int) -> None:
-    sources = ledger.rows(
-        "SELECT item_id, resource_id, segment_id, unit, span_start, span_end, message_ids, time, made FROM sources "
-        "WHERE scope = ? AND made > ? AND made <= ? ORDER BY made, span_start",
-        [scope, after, until],
-    )
-    for row in sources:
-        span = Span.model_construct(unit=row[3], start=row[4], end=row[5])
-        source = SourceRef.model_construct(
-            resource_id=row[1], segment_id=row[2], span=span, message_ids=tuple(row[6] or ()), time=row[7]
-        )
-        corpus.source(row[0], Told(source, row[8]))
-    links = ledger.rows(
-        "SELECT item_id, category_id, made, ended FROM links WHERE scope = ? AND made <= ? "
-        "AND (made > ? OR ended > ?) ORDER BY made, category_id",
-        [scope, until, after, after],
-    )
-    for item, category, made, ended in links:
-        corpus.file(item, Filed(category, made, ended))
-
-
-def _load_segments(ledger: Ledger, corpus: Corpus, scope: str, after: int, until: int) -> None:
-    rows = ledger.rows(
-        "SELECT s.id, s.resource_id, r.name, s.unit, s.span_start, s.span_end, s.text, s.message_ids, s.time, "
-        "s.made, s.ended FROM segments s JOIN resources r ON r.scope = s.scope AND r.id = s.resource_id "
-        "WHERE s.scope = ? AND s.made > ? AND s.made <= ? ORDER BY s.made, s.ordinal",
-        [scope, after, until],
-    )
-    corpus.add(
-        [
-            Fact(row[0], tuple(row[1:9]), row[9], row[10], content_words(f"{spoken_date(row[8])} {row[6]}"))
-            for row in rows
-        ]
-    )
-    if after:
-        _load_endings(ledger, corpus, "segments", scope, after, until)
+def _load_segments(ledger: Ledger, corpus: Segments, scope: str, after: int, until: int) -> None:
+    between = "WHERE scope = ? AND made > ? AND made <= ?"
+    rows = {
+        table: ledger.rows(f"SELECT * FROM {table} {between}", [scope, after, until])
+        for table in ("resources", "segments")
+    }
+    add_segments(corpus, rows)
+    _load_endings(ledger, corpus, "segments", scope, after, until)
 
 
 def _load_categories(ledger: Ledger, corpus: Corpus, scope: str, after: int, until: int) -> None:

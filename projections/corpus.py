@@ -99,6 +99,12 @@ class Corpus:
             if self._made[row] == made:
                 self._ended[row] = ended
 
+    def close(self, identifier: str, position: int) -> None:
+        """End the live row of an id that an earlier position made."""
+        for row in self._rows.get(identifier, ()):
+            if self._ended[row] == LIVE and self._made[row] < position:
+                self._ended[row] = position
+
     def embed(self, ids: Sequence[str], positions: Sequence[int], vectors: Floats) -> None:
         """Set the vectors of all rows of some ids, oldest first; unknown ids are passed over."""
         pairs = [(row, place) for place, one in enumerate(ids) for row in self._meant(one, positions[place])]
@@ -128,6 +134,14 @@ class Corpus:
     def rows_of(self, ids: Sequence[str], visible: Flags) -> list[int]:
         """Return the visible rows of some ids, in the order of the ids."""
         return [row for one in ids for row in self._rows.get(one, ()) if visible[row]]
+
+
+class Segments(Corpus):
+    """Segments, with the names of the resources that they are of."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        super().__init__(vocabulary)
+        self.names: dict[str, str] = {}
 
 
 class Versions(Corpus):
@@ -229,6 +243,16 @@ class Statements(Corpus):
         """Set an item's place in a category: a new one, or the end of a known one."""
         held = self.links.setdefault(item_id, [])
         held[:] = [one for one in held if (one.category_id, one.made) != filed[:2]] + [filed]
+
+    def unfile(self, category_id: str, item_id: str, position: int) -> None:
+        """End an item's place in a category that an earlier position gave it."""
+        held = self.links.get(item_id, [])
+        held[:] = [
+            one._replace(ended=position)
+            if one.category_id == category_id and one.ended is None and one.made < position
+            else one
+            for one in held
+        ]
 
     def sources_of(self, item_id: str, as_of: int) -> tuple[SourceRef, ...]:
         """Return the sources that an item had at a moment."""

@@ -45,15 +45,15 @@ _BAD_DATA = (duckdb.DataError, pa.ArrowInvalid, ValueError, TypeError, KeyError,
 class Commit(NamedTuple):
     """What a commit reached: the position, the resources it touched, and the scopes whose memory changed.
 
-    ``erased`` tells that it brought an erasure, ``changed`` are the scopes of whose memory recall sees something
-    else now, and ``amended`` tells that parked events were applied behind the position.
+    ``erased`` tells that it brought an erasure, ``amended`` that parked events were applied behind the position;
+    ``changes`` are the rows and vectors themselves.
     """
 
     position: int
     resources: frozenset[str]
     scopes: frozenset[str]
-    erased: bool = False
-    changed: frozenset[str] = frozenset()
+    erased: bool
+    changes: Changes
     amended: bool = False
 
 
@@ -283,7 +283,7 @@ class Projector:
             frozenset(changes.touched),
             changes.restructured(),
             "erasures" in changes.rows,
-            changes.recalled(),
+            changes,
             amended,
         )
         for listener in self._listeners:

@@ -5,8 +5,9 @@ the moment that is asked about: what others say, or what came later, moves no sc
 """
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -26,11 +27,12 @@ class Vocabulary:
     """A number for each word that any text of a projection holds."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
+        # Numbered where a word is first looked up, in one step: several threads add texts.
+        self._numbers: defaultdict[str, int] = defaultdict(count().__next__)
 
     def number(self, word: str) -> int:
         """Return the number of a word, a new one for a new word."""
-        return self._numbers.setdefault(word, len(self._numbers))
+        return self._numbers[word]
 
     def find(self, word: str) -> int | None:
         """Return the number of a word; None when no text holds it."""

@@ -10,7 +10,7 @@ import uvicorn
 from memstream.services.asyncapi import asyncapi_document
 from memstream.services.bootstrap import Service, run
 from memstream.services.gateway.app import create_app
-from memstream.services.serving import _listen, _Server
+from memstream.services.serving import listen, _Server
 from memstream.services.settings import Settings
 
 
@@ -19,7 +19,7 @@ async def serving(directory: Path, **options: object) -> AsyncIterator[tuple[Ser
     """Run a service and yield it with its HTTP address."""
     settings = Settings.model_validate({"data_dir": directory, **options})
     async with run(settings) as service:
-        door = _listen("127.0.0.1", 0)
+        door = listen("127.0.0.1", 0)
         app = create_app(service.engine, settings, asyncapi_document())
         server = _Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=2))
         running = asyncio.create_task(server.serve(sockets=[door]))

@@ -46,6 +46,8 @@ class _Held:
     # Something of it is in the stores alone: everything, at first.
     stale: bool = True
     waiting: list[Gain] = field(default_factory=list)
+    # What it counted for when that was last looked at.
+    bytes: int = 0
 
     def wait(self, gain: Gain, *, readable: bool) -> None:
         """Keep what a commit brought until the next question; what is not kept is in the stores."""
@@ -62,19 +64,18 @@ class Corpora:
         self._ledger = ledger
         self._index = index
         self._held: OrderedDict[_Key, _Held] = OrderedDict()
+        self._of_scope: dict[str, set[_Key]] = {}
+        self._taken = 0
         self._vocabulary = Vocabulary()
 
     def commit(self, changes: Changes, position: int, *, behind: bool) -> None:
         """Hear what a commit brought; ``behind`` a position that was reached before: what it touches starts anew."""
-        held: dict[str, list[_Key]] = {}
-        for key in self._held:
-            held.setdefault(key.scope, []).append(key)
-        for scope, gain in gains(changes, position, held).items():
-            for key in held[scope]:
+        for scope, gain in gains(changes, position, self._of_scope).items():
+            for key in list(self._of_scope[scope]):
                 if not gain.touches(key.layer, _TABLES[key.layer]):
                     continue
                 if behind:
-                    del self._held[key]
+                    self._drop(key)
                 else:
                     # A category's few rows change their texts: they are read anew.
                     self._held[key].wait(gain, readable=key.layer != "category")
@@ -101,15 +102,17 @@ class Corpora:
     async def _open(
         self, key: _Key, kind: Callable[[Vocabulary], CorpusT], load: "_Loader[CorpusT]"
     ) -> AsyncIterator[CorpusT]:
-        held = self._held.get(key) or _Held(kind(self._vocabulary))
-        self._held[key] = held
+        held = self._held.get(key) or self._hold(key, kind(self._vocabulary))
         self._held.move_to_end(key)
         # One question of a user's layer at a time: what is added meanwhile must not move under another's feet.
         async with held.lock:
+            before = held.corpus.position
             if held.stale:
                 await self._refresh(key, held, kind, load)
             if held.waiting:
                 await self._take(key, held)
+            if held.corpus.position != before:
+                self._make_room(key, held)
             corpus: Any = held.corpus
             yield corpus
 
@@ -130,11 +133,10 @@ class Corpora:
                 await self._ledger.reading(corpus.embed, found[0], found[1], found[2])
         except BaseException:
             # Half filled, it is no use to anybody.
-            self._held.pop(key, None)
+            self._drop(key)
             raise
         corpus.position = reached
         held.corpus = corpus
-        self._make_room(key)
 
     async def _take(self, key: _Key, held: _Held) -> None:
         """Take in what commits brought since; what the stores have told already is passed over."""
@@ -151,16 +153,35 @@ class Corpora:
             else:
                 all_of_them()
         except BaseException:
-            self._held.pop(key, None)
+            self._drop(key)
             raise
 
-    def _make_room(self, kept: _Key) -> None:
-        taken = sum(held.corpus.bytes for held in self._held.values())
-        for key in list(self._held):
-            if taken <= _BUDGET_BYTES:
+    def _hold(self, key: _Key, corpus: Corpus) -> _Held:
+        held = self._held[key] = _Held(corpus)
+        self._of_scope.setdefault(key.scope, set()).add(key)
+        return held
+
+    def _drop(self, key: _Key) -> None:
+        held = self._held.pop(key, None)
+        if held is None:
+            return
+        self._taken -= held.bytes
+        self._of_scope[key.scope].discard(key)
+        if not self._of_scope[key.scope]:
+            del self._of_scope[key.scope]
+
+    def _make_room(self, kept: _Key, held: _Held) -> None:
+        """Count what a corpus takes now, and let the least recently asked ones go."""
+        if self._held.get(kept) is not held:
+            # It went while it was asked.
+            return
+        self._taken += held.corpus.bytes - held.bytes
+        held.bytes = held.corpus.bytes
+        for key in list(self._held) if self._taken > _BUDGET_BYTES else ():
+            if self._taken <= _BUDGET_BYTES:
                 return
             if key != kept and not self._held[key].lock.locked():
-                taken -= self._held.pop(key).corpus.bytes
+                self._drop(key)
 
 
 _Loader = Callable[[Ledger, CorpusT, str, int, int], None]

@@ -4,11 +4,14 @@ Rows are only added, and ended; each knows the positions of both, so one corpus 
 """
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
+from sys import intern
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from memstream.events.payloads import Span, SpanUnit
 
 from .cues import is_question, is_standing, names_of, tells_when
 from .models import SourceRef
@@ -43,10 +46,27 @@ class Filed(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A source of an item, known from a position on."""
+    """A source of an item, known from a position on; a tuple, as there are hundreds of thousands."""
 
-    source: SourceRef
+    resource_id: str
+    segment_id: str
+    unit: SpanUnit
+    start: int
+    end: int
+    message_ids: tuple[str, ...]
+    time: datetime | None
     made: int
+
+    @property
+    def source(self) -> SourceRef:
+        """The source as a hit shows it."""
+        return SourceRef(
+            resource_id=self.resource_id,
+            segment_id=self.segment_id,
+            span=Span(unit=self.unit, start=self.start, end=self.end),
+            message_ids=self.message_ids,
+            time=self.time,
+        )
 
 
 class Corpus:
@@ -78,7 +98,7 @@ class Corpus:
     def add(self, facts: Sequence[Fact]) -> None:
         """Add rows, in the order in which they were made."""
         first = len(self)
-        self.ids += [one.id for one in facts]
+        self.ids += [intern(one.id) for one in facts]
         self.shown += [one.shown for one in facts]
         self.text.extend(one.words for one in facts)
         self._made = np.concatenate([self._made, np.asarray([one.made for one in facts], np.int64)])
@@ -87,7 +107,7 @@ class Corpus:
         self._embedded = np.concatenate([self._embedded, np.zeros(len(facts), np.bool_)])
         self._vectors = _grown(self._vectors, len(self))
         for row, fact in enumerate(facts, start=first):
-            known = self._rows.setdefault(fact.id, [])
+            known = self._rows.setdefault(intern(fact.id), [])
             if known and self._embedded[known[-1]]:
                 # Another wording of a statement keeps the vector of the first.
                 self._vectors[row], self._embedded[row] = self._vectors[known[-1]], True
@@ -234,14 +254,16 @@ class Statements(Corpus):
 
     def source(self, item_id: str, told: Told) -> None:
         """Add a source of an item."""
-        self.sources.setdefault(item_id, []).append(told)
-        place = (told.source.span.start, told.made, item_id)
-        self._of_segment.setdefault(told.source.segment_id, []).append(place)
+        # Each name is kept once, however many rows it comes with.
+        told = told._replace(resource_id=intern(told.resource_id), segment_id=intern(told.segment_id))
+        self.sources.setdefault(intern(item_id), []).append(told)
+        self._of_segment.setdefault(told.segment_id, []).append((told.start, told.made, intern(item_id)))
         self._layout = None
 
     def file(self, item_id: str, filed: Filed) -> None:
         """Set an item's place in a category: a new one, or the end of a known one."""
-        held = self.links.setdefault(item_id, [])
+        held = self.links.setdefault(intern(item_id), [])
+        filed = filed._replace(category_id=intern(filed.category_id))
         held[:] = [one for one in held if (one.category_id, one.made) != filed[:2]] + [filed]
 
     def unfile(self, category_id: str, item_id: str, position: int) -> None:
@@ -298,12 +320,12 @@ class Statements(Corpus):
             if told is None:
                 places[row] = (resources.setdefault(identifier, len(resources)), 0, -1)
                 continue
-            source = told[0].source
+            source = told[0]
             day = source.time.date() if source.time else None
             days[row] = day.toordinal() if day else 0
             places[row] = (
                 resources.setdefault(source.resource_id, len(resources)),
-                source.span.start,
+                source.start,
                 sessions.setdefault((source.resource_id, day), len(sessions)),
             )
         order = np.lexsort((places[:, 1], places[:, 0]))

@@ -8,11 +8,8 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from memstream.events.payloads import Span
-
 from .changes import Changes, Ending, IndexedVector, Row
 from .corpus import Corpus, Fact, Filed, Segments, Statement, Statements, Told
-from .models import SourceRef
 from .words import content_words, spoken_date
 
 
@@ -90,11 +87,8 @@ def add_statements(corpus: Statements, rows: Mapping[str, Sequence[Row]]) -> Non
         ]
     )
     for row in sorted(cast("Sequence[tuple[Any, ...]]", rows.get("sources", ())), key=lambda row: (row[9], row[5])):
-        span = Span.model_construct(unit=row[4], start=row[5], end=row[6])
-        source = SourceRef.model_construct(
-            resource_id=row[2], segment_id=row[3], span=span, message_ids=tuple(row[7] or ()), time=row[8]
-        )
-        corpus.source(row[1], Told(source, row[9]))
+        _, item, resource, segment, unit, start, end, message_ids, time, made, _ = row
+        corpus.source(item, Told(resource, segment, unit, start, end, tuple(message_ids or ()), time, made))
     links = cast("Sequence[tuple[Any, ...]]", rows.get("links", ()))
     for _, category, item, made, ended in sorted(links, key=lambda row: (row[3], row[1])):
         corpus.file(item, Filed(category, made, ended))

@@ -16,6 +16,12 @@ _TELLS_WHEN = re.compile(
     monday|tuesday|wednesday|thursday|friday|saturday|sunday|\d{4}|for\s\w+\syears)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
+# No noun: what follows such a word is not what is asked for.
+_NO_VERB = "(?!(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|might|this)\\b)"
+_ASKS_FOR_SEVERAL = re.compile(
+    rf"\b(?:what|which|whose)\s+(?:{_NO_VERB}\w+\s+){{0,3}}?{_NO_VERB}\w{{3,}}(?<!s)s\b|\bhow\smany\b|\bin\swhat\sways\b",
+    re.IGNORECASE,
+)
 # What a user asks of every later answer: it belongs to whatever is asked.
 _STANDING = re.compile(
     r"""(?:^|[.!?]\s+)\W*(?:please\s+)?(?:always|never|from\snow\son|going\sforward|whenever|every\stime)\b
@@ -37,6 +43,11 @@ def is_first_person(question: str) -> bool:
 def asks_when(question: str) -> bool:
     """Tell whether a question asks for a time."""
     return _ASKS_WHEN.search(question) is not None
+
+
+def asks_for_several(question: str) -> bool:
+    """Tell whether a question asks for more than one thing: "which books …", "how many …"."""
+    return _ASKS_FOR_SEVERAL.search(question) is not None
 
 
 def tells_when(text: str) -> bool:

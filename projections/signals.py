@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .corpus import Layout, Statements
-from .cues import asks_when, is_agent, is_first_person, named
+from .cues import asks_for_several, asks_when, is_agent, is_first_person, named
 from .ranking import min_max, over_max, shortness
 from .terms import Matched
 from .timing import days_asked, event_asked
@@ -72,7 +72,8 @@ def signals_of(statements: Statements, asked: Asked, visible: Flags) -> Signalle
         "message": _beside(layout, lent) * seen,
         "before": before * seen,
         "after": after * seen,
-        "session": session * seen,
+        # What is asked for in the plural was told now and then: no one session speaks for its statements.
+        "session": session * seen * np.float32(not asks_for_several(asked.text)),
         "statement": statements.states * seen,
         "standing": statements.standing * seen,
     }

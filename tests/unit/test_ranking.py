@@ -8,10 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from memstream.events.payloads import Span
 from memstream.projections import cues
 from memstream.projections.corpus import Statement, Statements, Told
-from memstream.projections.models import SourceRef
 from memstream.projections.ranking import WEIGHTS, best, min_max, over_max, pick, shortness
 from memstream.projections.signals import Asked, Signalled, signals_of
 from memstream.projections.terms import Terms, Vocabulary
@@ -43,8 +41,7 @@ def statements(*said: tuple[str | None, str], resource: str = "r") -> Statements
         ]
     )
     for n in range(len(said)):
-        span = Span(unit="message", start=n, end=n + 1)
-        found.source(f"i-{n}", Told(SourceRef(resource_id=resource, segment_id="s", span=span, time=NOW), n + 1))
+        found.source(f"i-{n}", Told(resource, "s", "message", n, n + 1, (), NOW, n + 1))
     return found
 
 
@@ -175,3 +172,20 @@ def test_a_statement_that_has_ended_has_no_signals_but_still_had_them_then() -> 
 )
 def test_names_of_those_who_speak_are_left_out_of_what_is_embedded(question: str, kept: str) -> None:
     assert cues.without_names(question, cues.names_of(["Ana", "Will Smith", "user", None])) == kept
+
+
+@pytest.mark.parametrize(
+    ("question", "several"),
+    [
+        ("Which books has Ana read?", True),
+        ("What kinds of dishes does he cook?", True),
+        ("How many times did they meet?", True),
+        ("In what ways has she helped?", True),
+        ("What does Ana's sister do?", False),
+        ("What is his address?", False),
+        ("Which dress did she buy?", False),
+        ("When did they meet?", False),
+    ],
+)
+def test_a_question_in_the_plural_asks_for_several(question: str, several: bool) -> None:
+    assert cues.asks_for_several(question) is several

@@ -8,8 +8,7 @@ ENV PATH=/opt/memstream/bin:$PATH
 WORKDIR /source
 COPY . .
 # Constrained, not required: the lock pins the development tools too, and they stay out of the image.
-RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --disable-pip-version-check --constraint requirements.lock ".[all]"
+RUN pip install --disable-pip-version-check --no-cache-dir --constraint requirements.lock ".[all]"
 
 FROM python:${PYTHON}-slim
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin memstream \

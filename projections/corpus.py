@@ -25,6 +25,8 @@ Integers = NDArray[np.int64]
 LIVE: Final = np.iinfo(np.int64).max
 # What a row's facts, with their sources and links, take beside the arrays.
 _ROW_BYTES = 2_000
+# So many rows: below, room that is not used costs more than copying.
+_LARGE = 1_000
 
 
 class Fact(NamedTuple):
@@ -353,9 +355,10 @@ def _with(flags: Floats, more: Sequence[bool]) -> Floats:
 
 
 def _grown(vectors: Floats, rows: int) -> Floats:
-    """Return a matrix with room for so many rows; it doubles, so that adding one by one stays cheap."""
+    """Return a matrix with room for so many rows; a large one doubles, so that adding one by one stays cheap."""
     if len(vectors) >= rows:
         return vectors
-    grown = np.zeros((max(rows, 2 * len(vectors) if len(vectors) > 1_000 else rows), vectors.shape[1]), np.float32)  # noqa: PLR2004
+    room = max(rows, 2 * len(vectors)) if len(vectors) > _LARGE else rows
+    grown = np.zeros((room, vectors.shape[1]), np.float32)
     grown[: len(vectors)] = vectors
     return grown

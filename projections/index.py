@@ -155,7 +155,7 @@ class Index:
         """Close tables and connection."""
         for table in self._tables.values():
             table.close()  # type: ignore[no-untyped-call]  # lancedb leaves it unannotated
-        self._connection.close()  # type: ignore[no-untyped-call]
+        self._connection.close()  # type: ignore[no-untyped-call]  # and this, too
 
     async def _vectors(self, name: str, dimension: int) -> lancedb.AsyncTable:
         if name not in self._tables:

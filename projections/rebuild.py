@@ -32,7 +32,6 @@ from .state import References, union
 # A commit costs scans of the tables so far: few large ones make time grow with the log, not with its square.
 _BATCH_EVENTS = 8_000
 _BATCH_BYTES = 24 * 1024 * 1024
-_TOLD_SECONDS = 0.2
 _PROCESSES = 2
 # Events from which on a process of its own is worth its start.
 _LONG_LOG = 20_000

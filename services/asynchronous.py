@@ -58,7 +58,7 @@ class AsyncMemory:
         """
         with _explained("Memory.open", "server"):
             from .bootstrap import run  # noqa: PLC0415 - loads the databases, which a client over HTTP never needs
-            from .settings import Settings  # noqa: PLC0415
+            from .settings import Settings  # noqa: PLC0415 - a client does not wait for pydantic-settings
 
         stack = AsyncExitStack()
         settings = Settings(data_dir=Path(data_dir), nats_url=nats_url, tenant=tenant)

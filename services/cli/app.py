@@ -112,8 +112,8 @@ def up(
     `memstream up extraction --nats-url nats://nats:4222` (one part of many)
     """
     from memstream.services.bootstrap import ALL_PARTS, Part, Service  # noqa: PLC0415 - loads the databases
-    from memstream.services.serving import serve_until_stopped  # noqa: PLC0415
-    from memstream.services.settings import Settings  # noqa: PLC0415
+    from memstream.services.serving import serve_until_stopped  # noqa: PLC0415 - other commands do not wait for the web server
+    from memstream.services.settings import Settings  # noqa: PLC0415 - see above
 
     def started(service: Service, address: str | None) -> None:
         if as_json:
@@ -280,7 +280,7 @@ def doctor(
 @app.command(hidden=True)
 def asyncapi() -> None:
     """Print the AsyncAPI document of the events."""
-    from memstream.services.asyncapi import asyncapi_document  # noqa: PLC0415
+    from memstream.services.asyncapi import asyncapi_document  # noqa: PLC0415 - other commands do not wait for faststream
 
     typer.echo(json.dumps(asyncapi_document(), indent=2))
 

@@ -35,7 +35,7 @@ def question_routes(engine: Engine) -> APIRouter:
     @router.get("/v1/content/{resource_id:path}", summary="The original bytes of a resource")
     async def content(resource_id: str, user: str, tenant: str = "default") -> StreamingResponse:
         # Closed by the response, once it is sent.
-        spool = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=_SPOOL))  # noqa: SIM115
+        spool = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=_SPOOL))  # noqa: SIM115 - see above
         try:
             resource = await engine.content(Scope.of(tenant, user), resource_id, spool)
         except BaseException:

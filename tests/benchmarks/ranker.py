@@ -72,7 +72,7 @@ async def collect(corpora: dict[str, list[Conversation]], embedder: Embedder) ->
                     for messages in conversation.parts:
                         await user.memorize(messages, timeout=_TIMEOUT)
                     position = await user.settle(timeout=_TIMEOUT)
-                    process: Any = memory._backend._port  # type: ignore[attr-defined]
+                    process: Any = memory._backend._port  # type: ignore[attr-defined]  # what a user has no need of
                     found.append(await _signals(process.projection.recall, corpus, conversation, embedder, position))
     return found
 

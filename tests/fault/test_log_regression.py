@@ -25,7 +25,7 @@ async def memory(tmp_path: Path) -> AsyncIterator[AsyncMemory]:
 
 def stream_of(memory: AsyncMemory) -> JetStreamContext:
     """Return JetStream behind a memory, to do harm with."""
-    context: JetStreamContext = memory._backend.log.nc.jetstream()  # type: ignore[attr-defined]
+    context: JetStreamContext = memory._backend.log.nc.jetstream()  # type: ignore[attr-defined]  # what a user has no need of
     return context
 
 

@@ -111,7 +111,7 @@ async def test_what_is_delivered_twice_or_late_changes_nothing(tmp_path: Path) -
         for text in SAID:
             await memory.user("ana").memorize([{"role": "user", "content": text}], wait=False)
         await memory.user("ana").settle()
-        log: EventLog = memory._backend.log  # type: ignore[attr-defined]
+        log: EventLog = memory._backend.log  # type: ignore[attr-defined]  # what a user has no need of
         whole = await messages(log)
         third = len(whole) // 3
         first, second, rest = whole[:third], whole[third : 2 * third], whole[2 * third :]
@@ -123,7 +123,7 @@ async def test_what_is_delivered_twice_or_late_changes_nothing(tmp_path: Path) -
 async def test_a_clock_that_was_set_back_changes_neither_order_nor_memory(tmp_path: Path) -> None:
     """Each event says that it happened an hour before the last one, and carries an id of a clock long ago."""
     async with await AsyncMemory.open(tmp_path / "data") as memory:
-        log: EventLog = memory._backend.log  # type: ignore[attr-defined]
+        log: EventLog = memory._backend.log  # type: ignore[attr-defined]  # what a user has no need of
         ids = [_old_id(number) for number in range(20)]
         events = [
             t.CategoryCreated.of(

@@ -513,6 +513,7 @@ async def test_work_in_hand_of_a_stopped_worker_is_taken_up_at_once_by_the_next(
     deployment.start("extraction")
     deployment.await_ready("extraction")
     until_now(lambda: client.status_of(resource_id) == "ready", timeout=10)
+    assert client.events("items.extracted"), "extracted by the one that was started, not by the one that stopped"
 
 
 async def test_what_arrives_while_memory_is_down_is_processed_however_long_that_takes(

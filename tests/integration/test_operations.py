@@ -136,7 +136,7 @@ async def test_operators_mistakes_are_told(memory: AsyncMemory, conversation, tm
 
 async def poisoned(memory: AsyncMemory, user: str) -> int:
     """Put a poison event, and one that waits behind it, into the log; return the first one's position."""
-    log = memory._backend.log  # type: ignore[attr-defined]
+    log = memory._backend.log  # type: ignore[attr-defined]  # what a user has no need of
     item = new_id()
     body = {
         "id": new_id(),

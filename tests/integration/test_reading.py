@@ -78,6 +78,7 @@ async def test_readers_leave_no_consumer_behind(log: EventLog) -> None:
     follower.cancel()
     await asyncio.gather(follower, return_exceptions=True)
     await until(lambda: _count(log, 0))
+    assert not await log.nc.jetstream().consumers_info(STREAM)
 
 
 async def _count(log: EventLog, number: int) -> bool:

@@ -24,8 +24,8 @@ async def vectors_of(memory: AsyncMemory, user: str) -> Counter[tuple[int, str]]
     """Count the vectors of a user's facts in the log, by dimension and id."""
     found: Counter[tuple[int, str]] = Counter()
     for event in await memory.user(user).events(types=["vectors.embedded"]):
-        dimension = event.data["space"]["dimension"]  # type: ignore[index]
-        facts = [one for one in event.data["vectors"] if one["layer"] != "query"]  # type: ignore[attr-defined]
+        dimension = event.data["space"]["dimension"]  # type: ignore[index]  # data is JSON here
+        facts = [one for one in event.data["vectors"] if one["layer"] != "query"]  # type: ignore[attr-defined]  # the same
         found.update((dimension, f"{event.causation}/{one['id']}") for one in facts)
     return found
 

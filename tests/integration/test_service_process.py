@@ -218,7 +218,9 @@ def test_sigterm_in_the_middle_of_work_ends_it_in_time_too(up: Up) -> None:
 def test_sigkill_leaves_no_server_behind(up: Up) -> None:
     servers = up.servers()
     up.end(signal.SIGKILL)
+    assert servers
     until_now(lambda: gone(servers), timeout=STOP_SECONDS)
+    assert gone(servers)
 
 
 def test_everything_acknowledged_before_sigkill_is_there_after_a_restart(up: Up, start: Start) -> None:

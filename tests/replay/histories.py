@@ -74,81 +74,94 @@ def _extracted(one: str, two: str, three: str) -> tuple[Any, Any]:
     )
 
 
+Made = tuple[type[Any], p.Frozen]
+
+
+def _of_items(one: str, two: str) -> list[Made]:
+    return [
+        (t.ItemReinforced, p.ItemReinforcedData(item_id=f"i{one}", source=_source(two))),
+        (t.ItemSuperseded, p.ItemSupersededData(item_id=f"i{one}", by=f"i{two}", reason="r")),
+        (t.ItemRevised, p.ItemRevisedData(item_id=f"i{one}", text=f"revised {two}", reason="r")),
+        (t.ItemForgotten, p.ItemForgottenData(item_id=f"i{one}", reason="r")),
+    ]
+
+
+def _of_categories(one: str, two: str, three: str) -> list[Made]:
+    return [
+        (
+            t.CategoryCreated,
+            p.CategoryCreatedData(category_id=f"c{one}", name=f"n{one}", description="d", origin="user"),
+        ),
+        (
+            t.CategorySummarized,
+            p.CategorySummarizedData(category_id=f"c{one}", text=f"# {two}", citations=(), covers=0, summarizer="s"),
+        ),
+        (
+            t.ItemsRefiled,
+            p.ItemsRefiledData(
+                moves=(p.Refiling(item_id=f"i{one}", source=f"c{two}", target=f"c{three}"),), reason="r"
+            ),
+        ),
+    ]
+
+
+def _of_evolution(one: str, two: str, three: str) -> list[Made]:
+    return [
+        (
+            t.CategoriesMerged,
+            p.CategoriesMergedData(
+                step_id="e",
+                sources=(f"c{one}", f"c{two}"),
+                target=p.CategoryDraft(category_id=f"c{three}", name="m", description="d", items=("i1", "i2")),
+                reason="r",
+            ),
+        ),
+        (
+            t.CategorySplit,
+            p.CategorySplitData(
+                step_id="e",
+                source=f"c{one}",
+                targets=(
+                    p.CategoryDraft(category_id=f"c{two}", name="x", description="d", items=("i1",)),
+                    p.CategoryDraft(category_id=f"c{three}", name="y", description="d", items=("i2", "i3")),
+                ),
+                reason="r",
+            ),
+        ),
+    ]
+
+
+def _of_use(one: str, two: str) -> list[Made]:
+    return [
+        (
+            t.VectorsEmbedded,
+            p.VectorsEmbeddedData(space=SPACE, vectors=(_vector("item", f"i{one}"), _vector("segment", f"s{two}"))),
+        ),
+        (
+            t.RetrievalServed,
+            p.RetrievalServedData(
+                retrieval_id=f"q{one}",
+                method="rag",
+                original_query="?",
+                rewritten_query="?",
+                needs_retrieval=True,
+                top_k=1,
+                tiers=(p.ServedTier(layer="item", hits=(p.ServedHit(id=f"i{two}", score=1.0),)),),
+                as_of=0,
+                latency_ms=0.0,
+            ),
+        ),
+        (t.FeedbackGiven, p.FeedbackGivenData(retrieval_id=f"q{one}", used=(f"i{two}",))),
+    ]
+
+
 @st.composite
-def data(draw: st.DrawFn) -> tuple[type[Any], p.Frozen]:
+def data(draw: st.DrawFn) -> Made:
     """Draw any event's data over a handful of ids, so that events meet, contradict and repeat each other."""
     one, two, three = draw(IDS), draw(IDS), draw(IDS)
-    return draw(
-        st.sampled_from(
-            [
-                _ingested(one),
-                _described(one),
-                _extracted(one, two, three),
-                (t.ItemReinforced, p.ItemReinforcedData(item_id=f"i{one}", source=_source(two))),
-                (t.ItemSuperseded, p.ItemSupersededData(item_id=f"i{one}", by=f"i{two}", reason="r")),
-                (t.ItemRevised, p.ItemRevisedData(item_id=f"i{one}", text=f"revised {two}", reason="r")),
-                (t.ItemForgotten, p.ItemForgottenData(item_id=f"i{one}", reason="r")),
-                (
-                    t.CategoryCreated,
-                    p.CategoryCreatedData(category_id=f"c{one}", name=f"n{one}", description="d", origin="user"),
-                ),
-                (
-                    t.CategorySummarized,
-                    p.CategorySummarizedData(
-                        category_id=f"c{one}", text=f"# {two}", citations=(), covers=0, summarizer="s"
-                    ),
-                ),
-                (
-                    t.ItemsRefiled,
-                    p.ItemsRefiledData(
-                        moves=(p.Refiling(item_id=f"i{one}", source=f"c{two}", target=f"c{three}"),), reason="r"
-                    ),
-                ),
-                (
-                    t.CategoriesMerged,
-                    p.CategoriesMergedData(
-                        step_id="e",
-                        sources=(f"c{one}", f"c{two}"),
-                        target=p.CategoryDraft(category_id=f"c{three}", name="m", description="d", items=("i1", "i2")),
-                        reason="r",
-                    ),
-                ),
-                (
-                    t.CategorySplit,
-                    p.CategorySplitData(
-                        step_id="e",
-                        source=f"c{one}",
-                        targets=(
-                            p.CategoryDraft(category_id=f"c{two}", name="x", description="d", items=("i1",)),
-                            p.CategoryDraft(category_id=f"c{three}", name="y", description="d", items=("i2", "i3")),
-                        ),
-                        reason="r",
-                    ),
-                ),
-                (
-                    t.VectorsEmbedded,
-                    p.VectorsEmbeddedData(
-                        space=SPACE, vectors=(_vector("item", f"i{one}"), _vector("segment", f"s{two}"))
-                    ),
-                ),
-                (
-                    t.RetrievalServed,
-                    p.RetrievalServedData(
-                        retrieval_id=f"q{one}",
-                        method="rag",
-                        original_query="?",
-                        rewritten_query="?",
-                        needs_retrieval=True,
-                        top_k=1,
-                        tiers=(p.ServedTier(layer="item", hits=(p.ServedHit(id=f"i{two}", score=1.0),)),),
-                        as_of=0,
-                        latency_ms=0.0,
-                    ),
-                ),
-                (t.FeedbackGiven, p.FeedbackGivenData(retrieval_id=f"q{one}", used=(f"i{two}",))),
-            ]
-        )
-    )
+    resources: list[Made] = [_ingested(one), _described(one), _extracted(one, two, three)]
+    categories = [*_of_categories(one, two, three), *_of_evolution(one, two, three)]
+    return draw(st.sampled_from([*resources, *_of_items(one, two), *categories, *_of_use(one, two)]))
 
 
 @st.composite

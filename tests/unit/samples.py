@@ -15,7 +15,10 @@ SOURCE = p.Source(resource_id="r-1", segment_id="s-1", span=SPAN, message_ids=("
 USAGE = p.Usage(model="some-model", tokens_in=10, tokens_out=3, seconds=0.5)
 
 
-def _data() -> list[tuple[Any, p.Frozen]]:
+Sample = tuple[Any, p.Frozen]
+
+
+def _of_resources() -> list[Sample]:
     return [
         (
             t.ResourceIngested,
@@ -66,10 +69,20 @@ def _data() -> list[tuple[Any, p.Frozen]]:
             t.ExtractionFailed,
             p.ExtractionFailedData(resource_id="r-1", stage="extract", reason="timeout", attempt=1, parked=False),
         ),
+    ]
+
+
+def _of_items() -> list[Sample]:
+    return [
         (t.ItemReinforced, p.ItemReinforcedData(item_id="i-1", source=SOURCE)),
         (t.ItemSuperseded, p.ItemSupersededData(item_id="i-1", by="i-2", reason="newer")),
         (t.ItemRevised, p.ItemRevisedData(item_id="i-1", text="Ana climbs often", context="", reason="clearer")),
         (t.ItemForgotten, p.ItemForgottenData(item_id="i-1", reason="asked for")),
+    ]
+
+
+def _of_categories() -> list[Sample]:
+    return [
         (
             t.CategoryCreated,
             p.CategoryCreatedData(category_id="c-1", name="habits", description="Habits", origin="default"),
@@ -92,6 +105,11 @@ def _data() -> list[tuple[Any, p.Frozen]]:
                 moves=(p.Refiling(item_id="i-1", source="c-1", target="c-2"),), reason="looked for there"
             ),
         ),
+    ]
+
+
+def _of_evolution() -> list[Sample]:
+    return [
         (
             t.CategoriesMerged,
             p.CategoriesMergedData(
@@ -134,6 +152,11 @@ def _data() -> list[tuple[Any, p.Frozen]]:
                 reason="asked for",
             ),
         ),
+    ]
+
+
+def _of_use() -> list[Sample]:
+    return [
         (
             t.VectorsEmbedded,
             p.VectorsEmbeddedData(
@@ -162,6 +185,11 @@ def _data() -> list[tuple[Any, p.Frozen]]:
             t.FeedbackGiven,
             p.FeedbackGivenData(retrieval_id="q-1", used=("i-1",), helpful=(), wrong=("i-2",), missing="her address"),
         ),
+    ]
+
+
+def _of_operations() -> list[Sample]:
+    return [
         (t.UserErased, p.UserErasedData(up_to=9, reason="asked for")),
         (t.HistoryErased, p.HistoryErasedData(layer="item", target="i-1", positions=(3, 5), reason="asked for")),
         (t.EventRedacted, p.EventRedactedData(position=3, recorded=TIME, event='{"id": "e-1"}')),
@@ -173,6 +201,10 @@ def _data() -> list[tuple[Any, p.Frozen]]:
 
 def samples() -> list[Event]:
     """Return one event of every type, all fields filled."""
+    given = [
+        *(*_of_resources(), *_of_items(), *_of_categories()),
+        *(*_of_evolution(), *_of_use(), *_of_operations()),
+    ]
     return [
         kind.of(
             SCOPE,
@@ -185,5 +217,5 @@ def samples() -> list[Event]:
             causation="00000000-0000-7000-8000-000000000000",
             actor="tests",
         )
-        for number, (kind, data) in enumerate(_data(), start=1)
+        for number, (kind, data) in enumerate(given, start=1)
     ]

@@ -57,7 +57,7 @@ def test_json_lines_and_a_messages_object_are_conversations_too() -> None:
 )
 def test_a_bad_conversation_is_refused_by_place(values: object, said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
-        parse_messages(values)  # type: ignore[arg-type]
+        parse_messages(values)  # type: ignore[arg-type]  # wrong on purpose
 
 
 @pytest.mark.parametrize(

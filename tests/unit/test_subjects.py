@@ -45,7 +45,7 @@ def test_awkward_ids_are_ids_like_others(user: str) -> None:
 @pytest.mark.parametrize("user", ["", " ", "\t\n", "x" * 513, "\ud800", None, 7])
 def test_an_id_that_can_name_nobody_is_refused(user: object) -> None:
     with pytest.raises(InvalidScope):
-        Scope.of("default", user)  # type: ignore[arg-type]
+        Scope.of("default", user)  # type: ignore[arg-type]  # wrong on purpose
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from memstream.events.errors import NotFound
 from memstream.events.payloads import Span
 from memstream.events.subjects import Scope
 
+from . import records
 from .ledger import Ledger
 from .models import (
     Category,
@@ -26,7 +27,7 @@ from .models import (
     Statement,
 )
 from .parking import parked_events
-from .progress import Progress, progress_of
+from .progress import progress_of
 
 Parameters = list[Any]
 
@@ -69,7 +70,7 @@ class Reader:
             f"FROM items i WHERE i.scope = ? {where} AND {_live('i')} ORDER BY i.made, i.rowid {_page(limit, after)}",
             [self._scope, *values, *self._moment()],
         )
-        items = self._with_relations([self._as_was(_item(row)) for row in rows])
+        items = self._with_relations([self._as_was(records.item(row)) for row in rows])
         if ids is None:
             return items
         order = {identifier: place for place, identifier in enumerate(ids)}
@@ -99,7 +100,7 @@ class Reader:
         )
         if not rows:
             raise NotFound(f"no item {item_id!r} in this user's memory; list them with 'items'")
-        return self._with_relations([self._as_was(_item(rows[0]))])[0]
+        return self._with_relations([self._as_was(records.item(rows[0]))])[0]
 
     def categories(self, *, ids: Sequence[str] | None = None) -> list[Category]:
         """Return the live categories, largest first."""
@@ -148,36 +149,6 @@ class Reader:
             [self._scope, *self._moment()],
         )
         return [CategoryName(id=row[0], name=row[1], description=row[2], origin=row[3]) for row in rows]
-
-    def names(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Return name and description of the live ones among some categories."""
-        rows = self._rows(
-            f"SELECT c.id, c.name, c.description FROM categories c "
-            f"WHERE c.scope = ? AND list_contains(?::VARCHAR[], c.id) AND {_live('c')}",
-            [self._scope, list(ids), *self._moment()],
-        )
-        return {row[0]: (row[1], row[2]) for row in rows}
-
-    def category_versions(self) -> dict[str, set[int]]:
-        """Return, for each live category, the positions whose texts and vectors describe it now.
-
-        A file's text is indexed at its own position, its vector at that of the event that embedded it.
-        """
-        rows = self._rows(
-            f"SELECT c.id, coalesce(max(f.made), max(c.made)) FROM categories c "
-            f"LEFT JOIN files f ON f.scope = c.scope AND f.category_id = c.id AND {_live('f')} "
-            f"WHERE c.scope = ? AND {_live('c')} GROUP BY c.id",
-            [*self._moment(), self._scope, *self._moment()],
-        )
-        found = {row[0]: {int(row[1])} for row in rows}
-        vectors = self._rows(
-            "SELECT id, max(made) FROM vectors WHERE scope = ? AND layer = 'category' AND made <= ? GROUP BY id, space",
-            [self._scope, self.as_of],
-        )
-        for identifier, made in vectors:
-            if identifier in found:
-                found[identifier].add(int(made))
-        return found
 
     def category(self, reference: str) -> Category:
         """Return a live category by id or name; raise NotFound."""
@@ -234,7 +205,7 @@ class Reader:
             [self._scope, *values, *self._moment()],
         )
         progress = progress_of(self._ledger, self._scope, [row[0] for row in rows], self.as_of)
-        return [_resource((*row[:-1], self._ended(row[-1])), progress[row[0]]) for row in rows]
+        return [records.resource((*row[:-1], self._ended(row[-1])), progress[row[0]]) for row in rows]
 
     def resource(self, resource_id: str) -> Resource:
         """Return one resource; raise NotFound."""
@@ -258,17 +229,7 @@ class Reader:
             f"WHERE s.scope = ? {where} AND {_live('s')} ORDER BY r.made, s.ordinal",
             [self._scope, *values, *self._moment()],
         )
-        return [_segment(row) for row in rows]
-
-    def items_of_segments(self, ids: Sequence[str]) -> dict[str, list[str]]:
-        """Return the live items that each segment gave."""
-        rows = self._rows(
-            f"SELECT s.segment_id, s.item_id FROM sources s JOIN items i ON i.scope = s.scope AND i.id = s.item_id "
-            f"WHERE s.scope = ? AND list_contains(?::VARCHAR[], s.segment_id) AND {_live('i')} AND {_live('s')} "
-            f"ORDER BY s.span_start, s.item_id",
-            [self._scope, list(ids), *self._moment(), *self._moment()],
-        )
-        return _grouped(rows)
+        return [records.segment(row) for row in rows]
 
     def counts(self) -> Counts:
         """Count what this user's memory holds."""
@@ -405,53 +366,3 @@ def _grouped(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[str]]:
     for owner, member in rows:
         groups.setdefault(owner, []).append(member)
     return groups
-
-
-def _item(row: tuple[Any, ...]) -> Item:
-    return Item(
-        id=row[0],
-        kind=row[1],
-        text=row[2],
-        speaker=row[3],
-        happened=row[4],
-        made=row[5],
-        ended=row[6],
-        end_reason=row[7],
-        successor=row[8],
-    )
-
-
-def _segment(row: tuple[Any, ...]) -> Segment:
-    return Segment(
-        id=row[0],
-        resource_id=row[1],
-        resource_name=row[2],
-        ordinal=row[3],
-        span=Span(unit=row[4], start=row[5], end=row[6]),
-        text=row[7],
-        message_ids=tuple(row[8] or ()),
-        speakers=tuple(row[9] or ()),
-        time=row[10],
-        made=row[11],
-    )
-
-
-def _resource(row: tuple[Any, ...], progress: Progress) -> Resource:
-    return Resource(
-        id=row[0],
-        name=row[1],
-        modality=row[2],
-        media_type=row[3],
-        digest=row[4],
-        size=row[5],
-        session=row[6],
-        agent=row[7],
-        time=row[8],
-        made=row[9],
-        ended=row[10],
-        status=progress.status,
-        failure=progress.failure,
-        segments=progress.segments,
-        items=progress.items,
-        usage=progress.usage,
-    )

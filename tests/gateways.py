@@ -10,7 +10,7 @@ import uvicorn
 from memstream.services.asyncapi import asyncapi_document
 from memstream.services.bootstrap import Service, run
 from memstream.services.gateway.app import create_app
-from memstream.services.serving import listen, _Server
+from memstream.services.serving import _Server, listen
 from memstream.services.settings import Settings
 
 

@@ -194,14 +194,13 @@ class Statement(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Where statements stand: each row's message and session, and of each message its session and neighbours.
+    """Where statements stand: each row's message, and of each message its session and neighbours.
 
     Messages are numbered as they were said, resource by resource; ``follows`` tells that a message stands right behind
     the one before it, in the same resource.
     """
 
     messages: Integers
-    sessions: Integers
     session_of: Integers
     follows: Flags
     # The day on which each row was said, as an ordinal; 0 when nobody knows.
@@ -341,7 +340,7 @@ class Statements(Corpus):
         follows[1:] = firsts[1:, 0] == firsts[:-1, 0]
         # Numbered in the order of their messages, so that each session is one run of them.
         _, session_of = np.unique(np.cumsum(_turns(firsts)), return_inverse=True)
-        return Layout(messages, session_of[messages] if len(self) else messages, session_of, follows, days)
+        return Layout(messages, session_of, follows, days)
 
 
 def _turns(firsts: Integers) -> NDArray[np.int64]:

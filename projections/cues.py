@@ -16,10 +16,13 @@ _TELLS_WHEN = re.compile(
     monday|tuesday|wednesday|thursday|friday|saturday|sunday|\d{4}|for\s\w+\syears)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
-# No noun: what follows such a word is not what is asked for.
-_NO_VERB = "(?!(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|might|this)\\b)"
+# What begins another phrase than the one that names what is asked for; "of" goes on with it: "what kinds of dishes".
+_OTHER = (
+    r"(?!(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|might|this"
+    r"|about|at|by|for|from|in|on|that|to|with)\b)"
+)
 _ASKS_FOR_SEVERAL = re.compile(
-    rf"\b(?:what|which|whose)\s+(?:{_NO_VERB}\w+\s+){{0,3}}?{_NO_VERB}\w{{3,}}(?<!s)s\b|\bhow\smany\b|\bin\swhat\sways\b",
+    rf"\b(?:what|which|whose)\s+(?:{_OTHER}\w+\s+){{0,3}}?{_OTHER}\w{{3,}}(?<!s)s\b|\bhow\smany\b|\bin\swhat\sways\b",
     re.IGNORECASE,
 )
 # What a user asks of every later answer: it belongs to whatever is asked.

@@ -27,23 +27,22 @@ class Weight(NamedTuple):
 
 # In short turns the words around count; long messages stand for themselves.
 WEIGHTS: Final[Mapping[str, Weight]] = {
-    "vector": Weight(0.245, 0.320),
-    "text": Weight(0.000, 0.150),
-    "context": Weight(0.210, 0.040),
-    "speaker": Weight(0.237, 0.200),
-    "time": Weight(0.163, 0.070),
-    "date": Weight(0.270, 0.050),
-    "message": Weight(0.107, 0.000),
-    "before": Weight(0.116, 0.000),
-    "after": Weight(0.084, 0.200),
-    "session": Weight(0.283, 0.030),
-    "statement": Weight(0.094, 0.000),
-    "standing": Weight(0.000, 0.200),
+    "vector": Weight(0.29, 0.40),
+    "text": Weight(0.025, 0.20),
+    "context": Weight(0.125, 0.04),
+    "speaker": Weight(0.20, 0.20),
+    "time": Weight(0.09, 0.07),
+    "date": Weight(0.35, 0.05),
+    "message": Weight(0.07, 0.00),
+    "before": Weight(0.05, 0.00),
+    "after": Weight(0.20, 0.20),
+    "session": Weight(0.27, 0.03),
+    "statement": Weight(0.12, 0.00),
+    "standing": Weight(0.00, 0.20),
 }
 # Words in a message at which a memory is halfway between short turns and long messages.
 _HALFWAY_WORDS = 80.0
-# Taken off a statement for each one of the same day that is ranked above it, and for one of the same message.
-_SAME_SESSION = Weight(0.025, 0.0)
+# Taken off a statement for each one of the same message that is ranked above it.
 _SAME_MESSAGE = 0.5
 # So many more candidates than asked for may be moved up.
 _CONSIDERED = 60
@@ -76,23 +75,18 @@ def fuse(signals: Mapping[str, Floats], short: float) -> Floats:
     return np.asarray(sum(weighted), np.float32)
 
 
-def pick(
-    scores: Floats, messages: NDArray[np.int64], sessions: NDArray[np.int64], count: int, short: float
-) -> list[int]:
+def pick(scores: Floats, messages: NDArray[np.int64], count: int) -> list[int]:
     """Return the rows to show, best first: the score, less what those above already say.
 
-    ``messages`` and ``sessions`` number where each row comes from. Equal scores keep their order, so that a replay
-    ranks alike.
+    ``messages`` numbers where each row comes from. Equal scores keep their order, so that a replay ranks alike.
     """
     order = best(scores, count + _CONSIDERED)
     left = scores[order].astype(np.float64)
-    fee = _SAME_SESSION.at(short)
     picked: list[int] = []
     for _ in range(min(count, len(order))):
         place = int(left.argmax())
         row = int(order[place])
         picked.append(row)
-        left[sessions[order] == sessions[row]] -= fee
         left[messages[order] == messages[row]] -= _SAME_MESSAGE
         left[place] = -np.inf
     return picked

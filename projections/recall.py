@@ -171,8 +171,7 @@ def _items(statements: Statements, question: Question) -> tuple[tuple[ItemHit, .
         return (), 0.0
     found = signals_of(statements, Asked(question.text, question.vector), visible)
     scores = np.where(visible, fuse(found.signals, found.short), -np.inf).astype(np.float32)
-    layout = statements.layout
-    rows = pick(scores, layout.messages, layout.sessions, question.top_k, found.short)
+    rows = pick(scores, statements.layout.messages, question.top_k)
     hits = tuple(
         _item_hit(statements, row, question.as_of, float(scores[row]), rank, _present(found, row))
         for rank, row in enumerate(rows, start=1)

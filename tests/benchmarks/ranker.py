@@ -57,7 +57,6 @@ class Recorded(NamedTuple):
     short: float
     behind: list[frozenset[str]]
     messages: NDArray[np.int64]
-    sessions: NDArray[np.int64]
     questions: list[Asking]
 
 
@@ -98,7 +97,7 @@ async def _signals(
             right = np.asarray([len(one & query.evidence) for one in behind], np.float64)
             questions.append(Asking(query.kind, query.evidence, spread, right))
         layout = statements.layout
-        return Recorded(conversation.id, corpus, short, behind, layout.messages[rows], layout.sessions[rows], questions)
+        return Recorded(conversation.id, corpus, short, behind, layout.messages[rows], questions)
 
 
 def fit(conversations: Sequence[Recorded], kept: NDArray[np.bool_]) -> Floats:
@@ -130,7 +129,7 @@ def recall_of(conversation: Recorded, weights: Floats) -> list[float]:
     found: list[float] = []
     for one in conversation.questions:
         scores = (one.signals @ weights).astype(np.float32)
-        rows = pick(scores, conversation.messages, conversation.sessions, _READ, conversation.short)
+        rows = pick(scores, conversation.messages, _READ)
         held = frozenset[str]().union(*(conversation.behind[row] for row in rows))
         found.append(len(held & one.evidence) / len(one.evidence))
     return found

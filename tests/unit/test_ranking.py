@@ -104,7 +104,7 @@ def test_what_is_picked_is_picked_once_and_begins_with_the_best(
     values: np.ndarray, count: int, data: st.DataObject
 ) -> None:
     numbers = arrays.arrays(np.int64, len(values), elements=st.integers(0, 3))
-    picked = pick(values, data.draw(numbers), data.draw(numbers), count, 1.0)
+    picked = pick(values, data.draw(numbers), count)
     assert len(set(picked)) == len(picked) == min(count, len(values))
     if picked:
         assert values[picked[0]] == values.max()
@@ -113,7 +113,7 @@ def test_what_is_picked_is_picked_once_and_begins_with_the_best(
 def test_a_second_piece_of_a_message_gives_way_to_another_message() -> None:
     scores = np.asarray([0.9, 0.8, 0.6], np.float32)
     messages = np.asarray([0, 0, 1])
-    assert pick(scores, messages, messages, 3, 0.0) == [0, 2, 1]
+    assert pick(scores, messages, 3) == [0, 2, 1]
 
 
 def test_short_turns_and_long_messages_have_weights_of_their_own() -> None:
@@ -184,8 +184,15 @@ def test_names_of_those_who_speak_are_left_out_of_what_is_embedded(question: str
         ("What does Ana's sister do?", False),
         ("What is his address?", False),
         ("Which dress did she buy?", False),
+        ("Which book about cellos has Ana read?", False),
         ("When did they meet?", False),
     ],
 )
 def test_a_question_in_the_plural_asks_for_several(question: str, several: bool) -> None:
     assert cues.asks_for_several(question) is several
+
+
+def test_a_question_in_the_plural_is_not_drawn_to_one_session() -> None:
+    found = statements(("Ana", "I read a book about cellos."), ("Ana", "It rains."))
+    assert asked(found, "Which book about cellos did Ana read?").signals["session"].any()
+    assert not asked(found, "Which books about cellos did Ana read?").signals["session"].any()

@@ -189,12 +189,16 @@ class ResourceHit(Frozen):
 
 
 class Recalled(Frozen):
-    """What the tiers returned: ``sufficient_at`` is the first tier that sufficed, ``as_of`` the position."""
+    """What the tiers returned: ``sufficient_at`` is the first tier that sufficed, ``as_of`` the position.
+
+    ``confidence`` is the chance that the first ten items hold the whole answer; None where nothing tells.
+    """
 
     categories: tuple[CategoryHit, ...] = ()
     items: tuple[ItemHit, ...] = ()
     resources: tuple[ResourceHit, ...] = ()
     sufficient_at: Layer | None = None
+    confidence: float | None = None
     as_of: int = 0
     missing: tuple[str, ...] = ()
     usage: Usage = Usage()

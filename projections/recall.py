@@ -1,7 +1,7 @@
 """Recall: category, item, resource; each tier searched in turn, until one suffices.
 
-Needs no language model: whether a tier suffices is judged by how much of what the question asks about its best hits
-contain.
+Needs no language model: whether a tier suffices is judged by how the scores fall, and by how much of what the question
+asks about its best hits contain (see ``sufficiency``).
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ from .ledger import Ledger
 from .models import CategoryHit, ItemHit, Recalled, ResourceHit
 from .ranking import WEIGHTS, best, fuse, min_max, over_max, pick
 from .signals import Asked, Floats, Signalled, signals_of
+from .sufficiency import DOUBTFUL, ENOUGH, confidence
 from .words import content_words, spoken_date
 
 # Share of the question's content words that the best hits must contain to be called sufficient.
@@ -77,22 +78,26 @@ class Recall:
                 items = await self._ledger.reading(_quoted, statements, quoted, question)
                 if items:
                     return Recalled(categories=categories, items=items, sufficient_at="category", as_of=moment)
-            items, similar = await self._ledger.reading(_items, statements, question)
+            items, similar, sure = await self._ledger.reading(_items, statements, question)
         missing = _missing(question, [_searchable(hit) for hit in items[:_JUDGED_HITS]])
-        enough = _suffices(question, missing, similar)
+        enough = _suffices(question, missing, similar) if sure is None else sure >= ENOUGH
         if enough and not question.exhaustive:
-            return Recalled(categories=categories, items=items, sufficient_at="item", as_of=moment)
+            return Recalled(
+                categories=categories, items=items, sufficient_at="item", confidence=_told(sure), as_of=moment
+            )
         async with self.corpora.segments(scope.key, question.space) as corpus:
             resources, below = await self._ledger.reading(_resources, corpus, question)
         resources = await self._with_items(scope, question, resources)
         read = [*(_searchable(hit) for hit in items[:_JUDGED_HITS]), *(hit.text for hit in resources[:2])]
         missing = _missing(question, read)
-        sufficed = _suffices(question, missing, max(similar, below))
+        hopeless = sure is not None and sure < DOUBTFUL
+        sufficed = not hopeless and _suffices(question, missing, max(similar, below))
         return Recalled(
             categories=categories,
             items=items,
             resources=resources,
             sufficient_at="item" if enough else "resource" if sufficed else None,
+            confidence=_told(sure),
             as_of=moment,
             missing=tuple(sorted(missing)),
         )
@@ -164,11 +169,11 @@ def _quoted(statements: Statements, ids: Sequence[str], question: Question) -> t
     )
 
 
-def _items(statements: Statements, question: Question) -> tuple[tuple[ItemHit, ...], float]:
-    """Return the item hits and the best similarity among the first of them."""
+def _items(statements: Statements, question: Question) -> tuple[tuple[ItemHit, ...], float, float | None]:
+    """Return the item hits, the best similarity among the first of them, and the confidence in them."""
     visible = statements.visible(question.as_of)
     if not visible.any():
-        return (), 0.0
+        return (), 0.0, None
     found = signals_of(statements, Asked(question.text, question.vector), visible)
     scores = np.where(visible, fuse(found.signals, found.short), -np.inf).astype(np.float32)
     rows = pick(scores, statements.layout.messages, question.top_k)
@@ -176,7 +181,9 @@ def _items(statements: Statements, question: Question) -> tuple[tuple[ItemHit, .
         _item_hit(statements, row, question.as_of, float(scores[row]), rank, _present(found, row))
         for rank, row in enumerate(rows, start=1)
     )
-    return hits, max((float(found.similarity[row]) for row in rows[:_JUDGED_HITS]), default=0.0)
+    judged = rows[:_JUDGED_HITS]
+    sure = confidence(scores, max((float(found.coverage[row]) for row in judged), default=0.0))
+    return hits, max((float(found.similarity[row]) for row in judged), default=0.0), sure
 
 
 def _present(found: Signalled, row: int) -> dict[str, float]:
@@ -234,6 +241,10 @@ def _item_hit(
 def _missing(question: Question, texts: Sequence[str]) -> set[str]:
     present = {word for text in texts for word in content_words(text)}
     return set(question.words - present)
+
+
+def _told(sure: float | None) -> float | None:
+    return None if sure is None else round(sure, 3)
 
 
 def _suffices(question: Question, missing: set[str], similarity: float) -> bool:

@@ -100,6 +100,7 @@ class Engine:
             resources=found.recalled.resources,
             context=found.context,
             sufficient_at=found.recalled.sufficient_at,
+            confidence=found.recalled.confidence,
             as_of=found.recalled.as_of,
             usage=found.usage,
         )

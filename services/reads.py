@@ -264,7 +264,8 @@ class Retrieved(Frozen):
     """What a question got. The keys never change; a query that needs no memory has empty lists.
 
     ``context`` is prompt-ready text within ``max_tokens``; ``sufficient_at`` the tier that sufficed (None: nothing
-    did); ``as_of`` the log position that answered; ``next_step_query`` what to ask next when something is missing.
+    did), ``confidence`` the chance that the first ten items hold the whole answer (None: no telling, as in a memory of
+    ten items or fewer); ``as_of`` the log position that answered; ``next_step_query`` what to ask next when something is missing.
     """
 
     retrieval_id: str
@@ -277,6 +278,7 @@ class Retrieved(Frozen):
     resources: tuple[ResourceHit, ...]
     context: str
     sufficient_at: str | None
+    confidence: float | None = None
     as_of: int
     usage: Usage
 

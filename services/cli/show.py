@@ -46,6 +46,8 @@ def show_retrieved(out: Console, found: Retrieved, explain: bool = False) -> Non
         if found.sufficient_at
         else "nothing found is clearly sufficient"
     )
+    if found.confidence is not None:
+        sufficient += f" (confidence {found.confidence:.2f})"
     out.print(f"[dim]{sufficient}; retrieval {found.retrieval_id} as of position {found.as_of}[/]")
 
 

@@ -34,8 +34,7 @@ class EmbeddedServer:
     same port. Stop it with ``stop``; it stops by itself when this process ends, however it ends.
     """
 
-    def __init__(self, directory: DataDirectory, process: "subprocess.Popen[bytes]", port: int) -> None:
-        self._directory = directory
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
         self._process = process
         self.port = port
 
@@ -74,7 +73,7 @@ class EmbeddedServer:
                 env={**_MEMORY_LIMIT, **os.environ},
                 start_new_session=True,
             )
-        server = cls(directory, process, chosen)
+        server = cls(process, chosen)
         try:
             await server._wait_ready(log)
         except BaseException:

@@ -21,10 +21,9 @@ logger = logging.getLogger("memstream.events")
 
 
 class LogState(Frozen):
-    """The log as the server sees it: its identity, its ends, its size in messages and bytes."""
+    """The log as the server sees it: its identity, its end, its size in messages and bytes."""
 
     log_id: str
-    first_position: int
     last_position: int
     messages: int
     bytes: int
@@ -120,7 +119,6 @@ def state_of(info: StreamInfo) -> LogState:
     """Read a stream's description as the state of the log."""
     return LogState(
         log_id=(info.config.metadata or {}).get(_LOG_ID, "unmarked"),
-        first_position=info.state.first_seq,
         last_position=info.state.last_seq,
         messages=info.state.messages,
         bytes=info.state.bytes,

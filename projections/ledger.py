@@ -122,15 +122,6 @@ class Ledger:
         if known is None:
             self._put_meta(self.cursor(), {"log_id": log_id})
 
-    def commit(self, changes: Changes, position: int, meta: Mapping[str, str] | None = None) -> None:
-        """Write changes and the position that they reach in one transaction; the position must rise."""
-        try:
-            self.stage(changes, position, meta)
-            self.publish(position)
-        except BaseException:
-            self.rollback()
-            raise
-
     @contextlib.contextmanager
     def bulk(self) -> Iterator[None]:
         """Let much more gather in the write-ahead log meanwhile: each checkpoint writes the tables' last parts anew."""
@@ -151,7 +142,8 @@ class Ledger:
     def stage(self, changes: Changes | Packed, position: int, meta: Mapping[str, str] | None = None) -> None:
         """Write changes into a transaction that readers don't see; ``publish`` or ``rollback`` must follow.
 
-        One writer: the transaction belongs to the ledger, not to the thread, so that each step may have its own.
+        The position must rise. One writer: the transaction belongs to the ledger, not to the thread, so that each step
+        may have its own.
         """
         if position <= self.position:
             raise MemstreamError(f"the ledger is at {self.position} and cannot be set to {position}")

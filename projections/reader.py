@@ -52,29 +52,22 @@ class Reader:
     def items(
         self,
         *,
-        ids: Sequence[str] | None = None,
         resource_id: str | None = None,
         limit: int | None = None,
         after: int = 0,
     ) -> list[Item]:
-        """Return live items in the order in which they were made; ``ids`` keeps the given order."""
+        """Return live items in the order in which they were made."""
         where = ""
         values: Parameters = []
-        if ids is not None:
-            where, values = "AND list_contains(?::VARCHAR[], i.id)", [list(ids)]
         if resource_id is not None:
-            where += " AND i.id IN (SELECT item_id FROM sources WHERE scope = ? AND resource_id = ?)"
-            values += [self._scope, resource_id]
+            where = "AND i.id IN (SELECT item_id FROM sources WHERE scope = ? AND resource_id = ?)"
+            values = [self._scope, resource_id]
         rows = self._rows(
             f"SELECT i.id, i.kind, i.text, i.speaker, i.happened, i.made, i.ended, i.end_reason, i.successor "
             f"FROM items i WHERE i.scope = ? {where} AND {_live('i')} ORDER BY i.made, i.rowid {_page(limit, after)}",
             [self._scope, *values, *self._moment()],
         )
-        items = self._with_relations([self._as_was(records.item(row)) for row in rows])
-        if ids is None:
-            return items
-        order = {identifier: place for place, identifier in enumerate(ids)}
-        return sorted(items, key=lambda item: order[item.id])
+        return self._with_relations([self._as_was(records.item(row)) for row in rows])
 
     def statements(self, category_ids: Sequence[str], latest: int) -> dict[str, list[Statement]]:
         """Return the ``latest`` live items of some categories, oldest first."""

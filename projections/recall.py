@@ -7,7 +7,7 @@ asks about its best hits contain (see ``sufficiency``).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,37 +128,47 @@ def quoted_answers(asked: frozenset[str], files: Sequence[tuple[str, Sequence[st
     return list(dict.fromkeys(found))
 
 
-def _tier(corpus: Corpus, question: Question) -> tuple[list[int], Floats, Floats]:
-    """Rank files or segments by their vectors and words; returns the best rows, their scores and similarities."""
+class _Ranked(NamedTuple):
+    """A file or segment at its place in the ranking, with all that a hit shows of it."""
+
+    id: str
+    shown: tuple[Any, ...]
+    score: float
+    rank: int
+    similarity: float
+
+
+def _tier(corpus: Corpus, question: Question) -> list[_Ranked]:
+    """Rank files or segments by their vectors and words; returns the best."""
     visible = corpus.visible(question.as_of)
     similarity, counted = corpus.near(question.vector, visible)
     words = corpus.text.match(question.words, visible)
     fused = _TIER_VECTOR * min_max(similarity, counted) + (1 - _TIER_VECTOR) * over_max(words.scores)
     scores: Floats = np.asarray(fused, np.float32)
     rows = best(np.where(visible & (counted | (words.scores > 0)), scores, -np.inf), question.top_k)
-    return [int(row) for row in rows], scores, similarity
+    return [
+        _Ranked(corpus.ids[row], corpus.shown[row], round(float(scores[row]), 4), rank, float(similarity[row]))
+        for rank, row in enumerate(rows, start=1)
+    ]
 
 
 def _categories(corpus: Corpus, question: Question) -> tuple[tuple[CategoryHit, ...], list[str]]:
     """Return the category hits, and the items that answer by themselves where a file quotes them."""
-    rows, scores, _ = _tier(corpus, question)
-    hits: list[CategoryHit] = []
-    files: list[tuple[str, Sequence[str]]] = []
-    for rank, row in enumerate(rows, start=1):
-        name, description, text, citations = cast("tuple[str, str, str, tuple[str, ...]]", corpus.shown[row])
-        hits.append(
-            CategoryHit(
-                id=corpus.ids[row],
-                name=name,
-                description=description,
-                summary=text,
-                items=citations,
-                score=round(float(scores[row]), 4),
-                rank=rank,
-            )
-        )
-        files.append((text, citations))
-    return tuple(hits), quoted_answers(question.words, files[:2])
+    hits = tuple(_category_hit(one) for one in _tier(corpus, question))
+    return hits, quoted_answers(question.words, [(hit.summary, hit.items) for hit in hits[:2]])
+
+
+def _category_hit(found: _Ranked) -> CategoryHit:
+    name, description, text, citations = found.shown
+    return CategoryHit(
+        id=found.id,
+        name=name,
+        description=description,
+        summary=text,
+        items=citations,
+        score=found.score,
+        rank=found.rank,
+    )
 
 
 def _quoted(statements: Statements, ids: Sequence[str], question: Question) -> tuple[ItemHit, ...]:
@@ -198,25 +208,24 @@ def _present(found: Signalled, row: int) -> dict[str, float]:
 
 def _resources(corpus: Corpus, question: Question) -> tuple[tuple[ResourceHit, ...], float]:
     """Return the segments, without their items, and the best similarity of the first two."""
-    rows, scores, similarity = _tier(corpus, question)
-    hits: list[ResourceHit] = []
-    for rank, row in enumerate(rows, start=1):
-        resource, name, unit, start, end, text, messages, time = cast("tuple[Any, ...]", corpus.shown[row])
-        hits.append(
-            ResourceHit(
-                id=corpus.ids[row],
-                resource_id=resource,
-                name=name,
-                text=text,
-                span=Span(unit=unit, start=start, end=end),
-                message_ids=tuple(messages or ()),
-                time=time,
-                items=(),
-                score=round(float(scores[row]), 4),
-                rank=rank,
-            )
-        )
-    return tuple(hits), max((float(similarity[row]) for row in rows[:2]), default=0.0)
+    found = _tier(corpus, question)
+    return tuple(_resource_hit(one) for one in found), max((one.similarity for one in found[:2]), default=0.0)
+
+
+def _resource_hit(found: _Ranked) -> ResourceHit:
+    resource, name, unit, start, end, text, messages, time = found.shown
+    return ResourceHit(
+        id=found.id,
+        resource_id=resource,
+        name=name,
+        text=text,
+        span=Span(unit=unit, start=start, end=end),
+        message_ids=tuple(messages or ()),
+        time=time,
+        items=(),
+        score=found.score,
+        rank=found.rank,
+    )
 
 
 def _item_hit(

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -234,12 +233,6 @@ def _check_target(directory: Path) -> bool:
     if names and "ledger.duckdb" not in names:
         raise InvalidInput(f"{str(directory)!r} holds other files: name an empty directory, or a new one")
     return bool(names)
-
-
-def remove_scratch(root: Path) -> None:
-    """Delete what a killed verification or drop left behind."""
-    for path in (*root.glob(f"{_SCRATCH}*"), *root.glob("dropped-*")):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _telling(phase: str, total: int, told: Told) -> Any:

@@ -200,11 +200,17 @@ async def project(history: list[Stored], cuts: list[int], directory: Path) -> di
             batch = decode_batch(history[start:end])
             changes = changes_of(ledger, batch)
             await index.write(pack_vectors(changes.vectors))
-            ledger.commit(changes, batch.position)
+            commit(ledger, changes, batch.position)
         return await dump(ledger, index)
     finally:
         index.close()
         ledger.close()
+
+
+def commit(ledger: Ledger, changes: Changes, position: int) -> None:
+    """Write changes and the position that they reach, as a projector does."""
+    ledger.stage(changes, position)
+    ledger.publish(position)
 
 
 def strict_changes_of(ledger: Ledger, batch: Batch) -> Changes:

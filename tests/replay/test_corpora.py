@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from histories import USERS, histories
+from histories import USERS, commit, histories
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -35,7 +35,7 @@ async def test_a_corpus_loaded_in_steps_is_one_loaded_at_once_at_every_moment(
                 batch = decode_batch(history[start:end])
                 changes = changes_of(ledger, batch)
                 await index.write(pack_vectors(changes.vectors))
-                ledger.commit(changes, batch.position)
+                commit(ledger, changes, batch.position)
                 stepwise.commit(changes, batch.position, behind=False)
                 # What several commits brought waits for the next question, and is taken in at once.
                 if asked >> step & 1:

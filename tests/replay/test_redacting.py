@@ -4,7 +4,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from histories import SPACE, USERS, histories, project, stored, strict_changes_of
+from histories import SPACE, USERS, commit, histories, project, stored, strict_changes_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -58,7 +58,7 @@ async def test_what_is_left_of_a_history_can_be_replayed_strictly(history: list[
         try:
             if left:
                 changes = strict_changes_of(ledger, decode_batch(left, strict=True))
-                ledger.commit(changes, left[-1].position)
+                commit(ledger, changes, left[-1].position)
             held = ledger.rows("SELECT id, text FROM items WHERE scope = ?", [USERS[0].key])
         finally:
             ledger.close()

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from gateways import serving
 
-from memstream import AsyncMemory
+from memstream import AsyncMemory, AsyncUser
 
 
 async def _embedded(directory: Path) -> AsyncIterator[AsyncMemory]:
@@ -27,3 +28,9 @@ async def shared(
     opening = {"embedded": _embedded, "http": _over_http}[request.param]
     async for memory in opening(tmp_path_factory.mktemp(request.param)):
         yield memory
+
+
+@pytest.fixture
+def user(shared: AsyncMemory) -> AsyncUser:
+    """Return a user that nobody else uses."""
+    return shared.user(f"user {uuid4()} ä/😀")

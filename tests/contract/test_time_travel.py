@@ -1,19 +1,12 @@
 """The past can be asked, and operations be carried out, however a memory is reached."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import pytest
 
 from memstream import AsyncMemory, AsyncUser
 from memstream.events.errors import InvalidInput, NotFound
 from memstream.services import operations as o
-
-
-@pytest.fixture
-def user(shared: AsyncMemory) -> AsyncUser:
-    """Return a user that nobody else uses."""
-    return shared.user(f"traveller {uuid4()} ä")
 
 
 async def moved(user: AsyncUser) -> int:

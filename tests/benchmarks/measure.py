@@ -83,8 +83,14 @@ def in_fresh_processes(script: str, options: Sequence[str], rounds: int) -> list
     Nothing is warm that would be cold for a user, and no round's memory counts for another.
     """
     command = [sys.executable, script, *options, "--rounds", "1", "--json"]
-    outputs = [subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout for _ in range(rounds)]
-    return [json.loads(output.splitlines()[-1]) for output in outputs]
+    return [figures_of(command) for _ in range(rounds)]
+
+
+def figures_of(command: Sequence[str], given: str | None = None) -> dict[str, float]:
+    """Run a process, which may read what is ``given``, and return the figures in the last line that it prints."""
+    output = subprocess.run(command, check=True, input=given, stdout=subprocess.PIPE, text=True).stdout
+    figures: dict[str, float] = json.loads(output.splitlines()[-1])
+    return figures
 
 
 def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:

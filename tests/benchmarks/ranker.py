@@ -10,14 +10,13 @@ import argparse
 import asyncio
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
-from bge import BgeEmbedder
-from corpora import Conversation, beam, locomo
-from measure import arguments, print_json, print_table
+from corpora import Conversation
+from evidence import corpora_of, embedder_of, evidence_arguments
+from measure import print_json, print_table
 from numpy.typing import NDArray
 
 from memstream import AsyncMemory
@@ -27,7 +26,6 @@ from memstream.projections.cues import without_names
 from memstream.projections.ranking import WEIGHTS, pick
 from memstream.projections.recall import Recall
 from memstream.projections.signals import Asked, signals_of
-from memstream.services.local.embedder import WordLlamaEmbedder
 from memstream.services.protocols import Embedder
 
 _TIMEOUT = 900.0
@@ -147,10 +145,7 @@ def held_out(conversations: Sequence[Recorded], without: str | None = None) -> d
 
 def _options() -> argparse.Namespace:
     examples = ["python tests/benchmarks/ranker.py --locomo locomo.json --beam beam.json"]
-    parser = arguments(__doc__ or "", examples)
-    parser.add_argument("--locomo", type=Path, required=True, help="LoCoMo conversations with evidence (JSON)")
-    parser.add_argument("--beam", type=Path, required=True, help="BEAM chats with evidence (JSON)")
-    parser.add_argument("--embedder", choices=("wordllama", "bge-small"), default="wordllama", help="default wordllama")
+    parser = evidence_arguments(__doc__ or "", examples, required=True)
     parser.add_argument("--no-ablation", action="store_true", help="fit and compare only")
     return parser.parse_args()
 
@@ -158,9 +153,8 @@ def _options() -> argparse.Namespace:
 def main() -> None:
     """Read the options, collect, fit, report."""
     options = _options()
-    embedder: Embedder = BgeEmbedder() if options.embedder == "bge-small" else WordLlamaEmbedder()
-    corpora = {"locomo": locomo(options.locomo), "beam": beam(options.beam)}
-    conversations = asyncio.run(collect(corpora, embedder))
+    corpora = corpora_of(options)
+    conversations = asyncio.run(collect(corpora, embedder_of(options)))
     used = np.asarray([one.short for one in WEIGHTS.values()] + [one.long for one in WEIGHTS.values()])
     shares: dict[str, list[float]] = {}
     for one in conversations:

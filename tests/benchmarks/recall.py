@@ -15,19 +15,17 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
-from bge import BgeEmbedder
-from corpora import Conversation, Query, beam, locomo
-from measure import arguments, percentile, positive, print_json, print_table
+from corpora import Conversation, Query
+from evidence import corpora_of, embedder_of, evidence_arguments
+from measure import percentile, positive, print_json, print_table
 from readymade import FactExtractor
 
 from memstream import AsyncMemory, AsyncUser
 from memstream.projections.words import count_tokens
-from memstream.services.local.embedder import WordLlamaEmbedder
 from memstream.services.protocols import Embedder
 from memstream.services.reads import Retrieved
 
@@ -42,7 +40,6 @@ _SHOWN = (
 )
 _SEED, _DRAWS = 20_267, 1_000
 _CITED = re.compile(r"\[\^([^\]]+)\]")
-_EMBEDDERS = ("wordllama", "bge-small")
 
 Behind = dict[str, frozenset[str]]
 
@@ -213,10 +210,7 @@ def _options() -> argparse.Namespace:
         "python tests/benchmarks/recall.py --locomo locomo.json --embedder bge-small --facts",
         "python tests/benchmarks/recall.py --beam beam.json --limit 1 --json",
     ]
-    parser = arguments(__doc__ or "", examples)
-    parser.add_argument("--locomo", type=Path, help="LoCoMo conversations with evidence (JSON)")
-    parser.add_argument("--beam", type=Path, help="BEAM chats with evidence (JSON)")
-    parser.add_argument("--embedder", choices=_EMBEDDERS, default="wordllama", help="default wordllama")
+    parser = evidence_arguments(__doc__ or "", examples, required=False)
     parser.add_argument("--facts", action="store_true", help="give LoCoMo's ready-made facts to memorize, too")
     parser.add_argument("--limit", type=positive, help="conversations to take from the start of each (default: all)")
     options = parser.parse_args()
@@ -228,11 +222,9 @@ def _options() -> argparse.Namespace:
 def main() -> None:
     """Read the options, measure, report."""
     options = _options()
-    corpora = {"locomo": locomo(options.locomo)} if options.locomo else {}
-    corpora |= {"beam": beam(options.beam)} if options.beam else {}
-    embedder: Embedder = BgeEmbedder() if options.embedder == "bge-small" else WordLlamaEmbedder()
+    embedder = embedder_of(options)
     results: dict[str, Any] = {}
-    for name, conversations in corpora.items():
+    for name, conversations in corpora_of(options).items():
         results[name] = asyncio.run(measure(conversations[: options.limit], embedder, facts=options.facts))
         if not options.json:
             show(name, results[name])

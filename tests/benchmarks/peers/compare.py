@@ -7,7 +7,6 @@ installs. ``found_share`` is how often the turn that a question took its words f
 import asyncio
 import json
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,7 +17,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[1]))
 
 from dialogue import conversation
-from measure import arguments, percentile, positive, print_json, print_table
+from measure import arguments, figures_of, percentile, positive, print_json, print_table
 
 from memstream import AsyncMemory
 
@@ -70,10 +69,7 @@ def peer(given: dict[str, list[list[str]]]) -> dict[str, float]:
     """Let the peer do the same in its own environment."""
     if not _PEER.exists():
         raise SystemExit("the peer is not installed: run 'make peers'")
-    command = [str(_PEER), str(_HERE / "mem0_peer.py")]
-    output = subprocess.run(command, check=True, input=json.dumps(given), stdout=subprocess.PIPE, text=True).stdout
-    figures: dict[str, float] = json.loads(output.splitlines()[-1])
-    return figures
+    return figures_of([str(_PEER), str(_HERE / "mem0_peer.py")], json.dumps(given))
 
 
 def main() -> None:

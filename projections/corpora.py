@@ -13,11 +13,10 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from .changes import Changes
 from .corpus import LIVE, Corpus, Fact, Segments, Statements, Versions
-from .filling import Gain, add_segments, add_statements, gains, take
+from .filling import Gain, add_segments, add_statements, gains, take, tells_all, version
 from .index import Index
 from .ledger import Ledger
 from .terms import Vocabulary
-from .words import content_words
 
 Layer = Literal["item", "segment", "category"]
 CorpusT = TypeVar("CorpusT", bound=Corpus)
@@ -49,10 +48,11 @@ class _Held:
     # What it counted for when that was last looked at.
     bytes: int = 0
 
-    def wait(self, gain: Gain, *, readable: bool) -> None:
+    def wait(self, gain: Gain) -> None:
         """Keep what a commit brought until the next question; what is not kept is in the stores."""
+        known = not isinstance(self.corpus, Versions) or tells_all(self.corpus, gain)
         self.waiting.append(gain)
-        if not readable or sum(one.size for one in self.waiting) > _WAITING:
+        if not known or sum(one.size for one in self.waiting) > _WAITING:
             self.waiting.clear()
             self.stale = True
 
@@ -77,8 +77,7 @@ class Corpora:
                 if behind:
                     self._drop(key)
                 else:
-                    # A category's few rows change their texts: they are read anew.
-                    self._held[key].wait(gain, readable=key.layer != "category")
+                    self._held[key].wait(gain)
 
     @asynccontextmanager
     async def statements(self, scope: str, space: str | None) -> AsyncIterator[Statements]:
@@ -245,8 +244,7 @@ def _load_categories(ledger: Ledger, corpus: Corpus, scope: str, after: int, unt
             behind = written[place + 1][2] if place + 1 < len(written) else None
             start, end = max(made, begun), min(_or_live(ended), _or_live(over), _or_live(behind))
             if start < end:
-                words = content_words(f"{name.replace('_', ' ')} {description} {text}")
-                facts.append(Fact(identifier, (name, description, text, citations), start, end, words))
+                facts.append(version(identifier, name, description, text, citations, start, end))
     corpus.add(sorted(facts, key=lambda one: one.made))
 
 

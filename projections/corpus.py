@@ -169,6 +169,11 @@ class Segments(Corpus):
 class Versions(Corpus):
     """Categories, a row for each version of a file: a vector is of the version that lived when it was made."""
 
+    def latest(self, identifier: str) -> tuple[object, ...] | None:
+        """Return what a hit shows of a category's last version; None when nobody knows it."""
+        known = self._rows.get(identifier)
+        return self.shown[known[-1]] if known else None
+
     def embed(self, ids: Sequence[str], positions: Sequence[int], vectors: Floats) -> None:
         """Set vectors one by one, oldest first: each replaces the one before in what still lived then."""
         for place in range(len(positions)):

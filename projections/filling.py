@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from .changes import Changes, Ending, IndexedVector, Row
-from .corpus import Corpus, Fact, Filed, Segments, Statement, Statements, Told
+from .corpus import Corpus, Fact, Filed, Segments, Statement, Statements, Told, Versions
 from .words import content_words, spoken_date
 
 
@@ -60,6 +60,8 @@ def take(corpus: Corpus, gain: Gain, layer: str, space: str | None) -> None:
         add_statements(corpus, gain.rows)
     elif isinstance(corpus, Segments):
         add_segments(corpus, gain.rows)
+    elif isinstance(corpus, Versions):
+        _add_versions(corpus, gain.rows)
     for ending in gain.endings:
         _end(corpus, ending, layer)
     found = [vector for vector in gain.vectors if vector.layer == layer and vector.space == space]
@@ -73,7 +75,7 @@ def _end(corpus: Corpus, ending: Ending, layer: str) -> None:
     if isinstance(corpus, Statements) and ending.table == "links":
         category, item = ending.key
         corpus.unfile(category, item, ending.position)
-    elif ending.table == f"{layer}s":
+    elif ending.table == f"{layer}s" and layer != "category":
         corpus.close(ending.key[0], ending.position)
 
 
@@ -99,6 +101,32 @@ def add_segments(corpus: Segments, rows: Mapping[str, Iterable[Row]]) -> None:
     corpus.names |= {str(row[1]): str(row[2]) for row in rows.get("resources", ())}
     found = sorted(cast("Iterable[tuple[Any, ...]]", rows.get("segments", ())), key=lambda row: (row[11], row[3]))
     corpus.add([_segment(corpus.names, row) for row in found])
+
+
+def tells_all(corpus: Versions, gain: Gain) -> bool:
+    """Tell whether a commit only creates categories and writes files: what merges or reopens them is in the stores."""
+    known = {str(row[1]) for row in gain.rows.get("categories", ())}
+    return not any(ending.table == "categories" for ending in gain.endings) and not known & set(corpus.ids)
+
+
+def _add_versions(corpus: Versions, rows: Mapping[str, Sequence[Row]]) -> None:
+    """Add new categories, each with nothing in its file, and then the versions of files, each behind the one before."""
+    for row in cast("Sequence[tuple[Any, ...]]", rows.get("categories", ())):
+        _, identifier, name, description, _, made, _ = row
+        corpus.add([version(identifier, name, description, "", (), made, None)])
+    for row in cast("Sequence[tuple[Any, ...]]", rows.get("files", ())):
+        _, identifier, _, text, citations, _, _, made, _ = row
+        if (before := corpus.latest(identifier)) is not None:
+            corpus.close(identifier, made)
+            corpus.add([version(identifier, str(before[0]), str(before[1]), text, tuple(citations), made, None)])
+
+
+def version(
+    identifier: str, name: str, description: str, text: str, citations: tuple[str, ...], made: int, ended: int | None
+) -> Fact:
+    """Return a category with one version of its file."""
+    words = content_words(f"{name.replace('_', ' ')} {description} {text}")
+    return Fact(identifier, (name, description, text, citations), made, ended, words)
 
 
 def _segment(names: Mapping[str, str], row: tuple[Any, ...]) -> Fact:

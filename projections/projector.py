@@ -35,6 +35,8 @@ _MAX_BATCH_BYTES = 8 * 1024 * 1024
 # A commit costs as much for ten events as for a hundred: when this many wait already, more are coming.
 _BUSY = 4
 _LINGER_SECONDS = 0.03
+# As long as nobody waits for what is coming, more is gathered, and those who ask meanwhile are less disturbed.
+_UNHURRIED_SECONDS = 0.06
 _RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 
 
@@ -188,13 +190,17 @@ class Projector:
         reader = asyncio.create_task(pump())
         try:
             while True:
-                batch = await _next_batch(queue, reader)
+                batch = await _next_batch(queue, reader, self._patience)
                 # A cancelled stop must not tear a batch: index and ledger are written together.
                 self._writing = asyncio.ensure_future(self._write(batch))
                 await asyncio.shield(self._writing)
                 self._optimize_beside()
         finally:
             await end(reader)
+
+    def _patience(self) -> float:
+        """Return how many seconds a batch may gather once there is enough for one."""
+        return _LINGER_SECONDS if self._waiters else _UNHURRIED_SECONDS
 
     def _optimize_beside(self) -> None:
         """Merge the index's fragments beside the next batches: appends and compaction don't conflict."""
@@ -305,7 +311,9 @@ async def store(ledger: Ledger, index: Index, changes: Changes | Packed, positio
         raise
 
 
-async def _next_batch(queue: "asyncio.Queue[Stored]", reader: "asyncio.Task[None]") -> list[Stored]:
+async def _next_batch(
+    queue: "asyncio.Queue[Stored]", reader: "asyncio.Task[None]", patience: Callable[[], float]
+) -> list[Stored]:
     """Wait for one message, then take what is there: small when idle, large under load."""
     getter = asyncio.ensure_future(queue.get())
     try:
@@ -318,7 +326,7 @@ async def _next_batch(queue: "asyncio.Queue[Stored]", reader: "asyncio.Task[None
     batch = [getter.result()]
     _drain(queue, batch)
     if len(batch) >= _BUSY:
-        await asyncio.wait({reader}, timeout=_LINGER_SECONDS)
+        await asyncio.wait({reader}, timeout=patience())
         _drain(queue, batch)
     return batch
 

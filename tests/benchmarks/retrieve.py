@@ -169,6 +169,8 @@ async def while_projecting(options: argparse.Namespace) -> Figures:
             finally:
                 service.kill()
     return {
+        "quiet_p50_ms": median(quiet),
+        "busy_p50_ms": median(busy),
         "quiet_p95_ms": percentile(quiet, 95),
         "busy_p95_ms": percentile(busy, 95),
         "busy_ratio": percentile(busy, 95) / percentile(quiet, 95),

@@ -157,7 +157,11 @@ class CategoryHit(Frozen):
 
 
 class ItemHit(Frozen):
-    """An item that matched, with its sources; ``signals`` says what put it there, each in 0..1."""
+    """An item that matched, with its sources; ``signals`` says what put it there, each in 0..1.
+
+    ``feedback`` alone lies in -1..1. ``superseded_by`` names the item that replaced or contradicted this one: both
+    come back, the newer one first, unless the question asks about the past.
+    """
 
     id: str
     text: str
@@ -169,6 +173,7 @@ class ItemHit(Frozen):
     score: float
     rank: int
     signals: dict[str, float]
+    superseded_by: str | None = None
     reason: str | None = None
 
 

@@ -36,6 +36,7 @@ from memstream.projections.staleness import is_stale
 from . import reads
 from .context import pack_context
 from .embedders import EmbedderChoice
+from .nearest import nearest
 from .protocols import Embedder
 from .reads import Read, ReplyT
 from .rewriting import rewrite
@@ -173,6 +174,9 @@ class MemoryProcess:
                 answer = await self._diff(scope, request)
             case reads.GetOutcome():
                 answer = await self._outcome(scope, request)
+            case reads.GetNear():
+                with self.projection.use() as at:
+                    answer = await nearest(at, scope, self._embedder, request)
             case reads.GetProgress():
                 parked = await self.ledger.reading(_count_parked, self.ledger)
                 answer = reads.Progress(position=self.projector.position, parked=parked, failure=self.projector.failure)

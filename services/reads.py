@@ -3,6 +3,7 @@
 The same request is answered in process, over NATS and over HTTP, so the three cannot drift apart.
 """
 
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
@@ -177,6 +178,24 @@ class GetKnown(Read[Known]):
     reply = TypeAdapter(Known)
 
 
+class Near(Frozen):
+    """A statement that a model made before, and how near it is to another text: a cosine."""
+
+    id: str
+    text: str
+    happened: datetime | None
+    similarity: float
+
+
+class GetNear(Read[list[list[Near]]]):
+    """For each text the ``limit`` live statements of models that are nearest to it, nearest first."""
+
+    reply = TypeAdapter(list[list[Near]])
+    texts: tuple[str, ...]
+    at_least: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    limit: Annotated[int, Field(ge=1, le=20)] = 3
+
+
 class Outcome(Frozen):
     """What memory made of a resource: its first items (a page of them), and the categories that hold these."""
 
@@ -312,6 +331,7 @@ def _all_reads() -> dict[str, type[Read[Any]]]:
                 ListParked,
                 GetServed,
                 GetKnown,
+                GetNear,
                 GetOutcome,
                 Settle,
                 Ask,

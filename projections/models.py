@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from pydantic import Field
+
 from memstream.events.payloads import Frozen, Kind, Layer, Modality, Span, Usage
 
 
@@ -43,6 +45,8 @@ class Statement(NamedTuple):
     speaker: str | None
     happened: datetime | None
     made: int
+    # A model made it from what was said; otherwise these are the words themselves.
+    distilled: bool = False
 
 
 class CategoryName(Frozen):
@@ -68,7 +72,10 @@ class Category(Frozen):
 
 
 class CategoryFile(Frozen):
-    """A version of a category's Markdown file; ``citations`` are the item ids that it quotes."""
+    """A version of a category's Markdown file; ``citations`` are the item ids that it quotes.
+
+    ``summarizer`` wrote it: a model's name, or the rules'.
+    """
 
     category_id: str
     name: str
@@ -77,6 +84,7 @@ class CategoryFile(Frozen):
     text: str
     citations: tuple[str, ...]
     covers: int
+    summarizer: str
     made: int
 
 
@@ -206,6 +214,8 @@ class Recalled(Frozen):
     confidence: float | None = None
     as_of: int = 0
     missing: tuple[str, ...] = ()
+    # By layer, how much a model had no room to read; empty where nothing was left out.
+    unread: dict[Layer, int] = Field(default_factory=dict[Layer, int])
     usage: Usage = Usage()
 
 

@@ -7,7 +7,7 @@ asks about its best hits contain (see ``sufficiency``).
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,16 +138,6 @@ def quoted_answers(asked: frozenset[str], files: Sequence[tuple[str, Sequence[st
     return list(dict.fromkeys(found))
 
 
-class _Ranked(NamedTuple):
-    """A file or segment at its place in the ranking, with all that a hit shows of it."""
-
-    id: str
-    shown: tuple[Any, ...]
-    score: float
-    rank: int
-    similarity: float
-
-
 def _scored(corpus: Corpus, question: Question) -> tuple[Floats, Floats]:
     """Return the score of every file or segment by its vector and words (-inf: no match), and its similarity."""
     visible = corpus.visible(question.as_of)
@@ -158,40 +148,34 @@ def _scored(corpus: Corpus, question: Question) -> tuple[Floats, Floats]:
     return np.where(visible & (counted | (words.scores > 0)), scores, -np.inf).astype(np.float32), similarity
 
 
-def _tier(corpus: Corpus, scores: Floats, similarity: Floats, count: int) -> list[_Ranked]:
-    """Return the best files or segments."""
-    return [
-        _Ranked(corpus.ids[row], corpus.shown[row], round(float(scores[row]), 4), rank, float(similarity[row]))
-        for rank, row in enumerate(best(scores, count), start=1)
-    ]
-
-
 def _categories(corpus: Corpus, question: Question) -> tuple[tuple[CategoryHit, ...], list[str], dict[str, float]]:
     """Return the category hits, the items that answer by themselves where a file quotes them, and how each theme fits."""
-    scores, similarity = _scored(corpus, question)
-    hits = tuple(_category_hit(one) for one in _tier(corpus, scores, similarity, question.top_k))
+    scores, _ = _scored(corpus, question)
+    ranked = enumerate(best(scores, question.top_k), start=1)
+    hits = tuple(category_hit_of(corpus, int(row), round(float(scores[row]), 4), rank) for rank, row in ranked)
     top = float(scores.max(initial=0.0)) or 1.0
     themes = {corpus.ids[row]: float(scores[row]) / top for row in np.flatnonzero(scores > 0)}
     return hits, quoted_answers(question.words, [(hit.summary, hit.items) for hit in hits[:2]]), themes
 
 
-def _category_hit(found: _Ranked) -> CategoryHit:
-    name, description, text, citations = found.shown
+def category_hit_of(corpus: Corpus, row: int, score: float = 0.0, rank: int = 1) -> CategoryHit:
+    """Return a row of the category layer as a hit."""
+    name, description, text, citations = cast("tuple[Any, ...]", corpus.shown[row])
     return CategoryHit(
-        id=found.id,
+        id=corpus.ids[row],
         name=name,
         description=description,
         summary=text,
         items=citations,
-        score=found.score,
-        rank=found.rank,
+        score=score,
+        rank=rank,
     )
 
 
 def _quoted(statements: Statements, ids: Sequence[str], question: Question) -> tuple[ItemHit, ...]:
     rows = statements.rows_of(ids, statements.visible(question.as_of))[: question.top_k]
     return tuple(
-        _item_hit(statements, row, question.as_of, 1.0, rank, {"category": 1.0})
+        item_hit_of(statements, row, question.as_of, 1.0, rank, {"category": 1.0})
         for rank, row in enumerate(rows, start=1)
     )
 
@@ -215,7 +199,9 @@ def _items(
     if outdated and not asks_about_the_past(question.text):
         rows = newer_first(rows, outdated)[: question.top_k]
     hits = tuple(
-        _item_hit(statements, row, question.as_of, float(scores[row]), rank, _present(found, row) | added.get(row, {}))
+        item_hit_of(
+            statements, row, question.as_of, float(scores[row]), rank, _present(found, row) | added.get(row, {})
+        )
         for rank, row in enumerate(rows, start=1)
     )
     hits = tuple(
@@ -256,14 +242,19 @@ def _present(found: Signalled, row: int) -> dict[str, float]:
 
 def _resources(corpus: Corpus, question: Question) -> tuple[tuple[ResourceHit, ...], float]:
     """Return the segments, without their items, and the best similarity of the first two."""
-    found = _tier(corpus, *_scored(corpus, question), question.top_k)
-    return tuple(_resource_hit(one) for one in found), max((one.similarity for one in found[:2]), default=0.0)
+    scores, similarity = _scored(corpus, question)
+    rows = best(scores, question.top_k)
+    hits = tuple(
+        resource_hit_of(corpus, int(row), round(float(scores[row]), 4), rank) for rank, row in enumerate(rows, start=1)
+    )
+    return hits, max((float(similarity[row]) for row in rows[:2]), default=0.0)
 
 
-def _resource_hit(found: _Ranked) -> ResourceHit:
-    resource, name, unit, start, end, text, messages, time = found.shown
+def resource_hit_of(corpus: Corpus, row: int, score: float = 0.0, rank: int = 1) -> ResourceHit:
+    """Return a row of the segment layer as a hit, without its items."""
+    resource, name, unit, start, end, text, messages, time = cast("tuple[Any, ...]", corpus.shown[row])
     return ResourceHit(
-        id=found.id,
+        id=corpus.ids[row],
         resource_id=resource,
         name=name,
         text=text,
@@ -271,14 +262,20 @@ def _resource_hit(found: _Ranked) -> ResourceHit:
         message_ids=tuple(messages or ()),
         time=time,
         items=(),
-        score=found.score,
-        rank=found.rank,
+        score=score,
+        rank=rank,
     )
 
 
-def _item_hit(
-    statements: Statements, row: int, as_of: int, score: float, rank: int, signals: dict[str, float]
+def item_hit_of(
+    statements: Statements,
+    row: int,
+    as_of: int,
+    score: float = 0.0,
+    rank: int = 1,
+    signals: Mapping[str, float] | None = None,
 ) -> ItemHit:
+    """Return a row of the item layer as a hit, with the sources and categories that it had at a moment."""
     identifier = statements.ids[row]
     kind, text, speaker, happened = statements.shown[row]
     return ItemHit(
@@ -291,7 +288,7 @@ def _item_hit(
         categories=statements.categories_of(identifier, as_of),
         score=round(score, 4),
         rank=rank,
-        signals=signals,
+        signals=dict(signals or {}),
     )
 
 

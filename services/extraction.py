@@ -28,7 +28,7 @@ from memstream.events.types import (
 
 from .describing import Description, describe
 from .local.echo import served_statements
-from .protocols import Distilled, Extraction, Extractor, Material
+from .protocols import Distilled, Estimates, Extraction, Extractor, Material
 from .reads import GetKnown, Port
 
 logger = logging.getLogger("memstream.extraction")
@@ -58,6 +58,10 @@ class ResourceExtraction:
         described = await self._describe(event)
         extraction = await self._extractor.extract(await self._material(event, described, as_of))
         return self._extracted_events(event, extraction, run)
+
+    async def estimate(self, event: ResourceIngested, extractor: Estimates, *, as_of: int) -> int:
+        """Return about how many tokens an extractor would read of a resource."""
+        return extractor.estimate(await self._material(event, await self._describe(event), as_of))
 
     async def process(self, event: ResourceIngested) -> None:
         """Describe and extract one resource; raises InvalidInput for content that no attempt can read."""

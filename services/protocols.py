@@ -5,7 +5,7 @@ Anything that a model says ends up in an event; nothing behind these protocols i
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,4 +110,13 @@ class Extractor(Protocol):
 
     async def extract(self, material: Material) -> Extraction:
         """Return the statements of a resource; every passage gives an item or a reason for none."""
+        ...
+
+
+@runtime_checkable
+class Estimates(Protocol):
+    """An extractor that costs something, and knows how much before."""
+
+    def estimate(self, material: Material) -> int:
+        """Return about how many tokens it would read."""
         ...

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
-from memstream.events.payloads import Frozen, Method, Usage
+from memstream.events.payloads import Frozen, Layer, Method, Usage
 from memstream.events.subjects import Scope
 from memstream.projections.models import (
     Category,
@@ -260,6 +260,8 @@ class Ask(Read["Found"]):
     top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K)] = 10
     max_tokens: Annotated[int, Field(ge=50, le=200_000)] = 2_000
     exhaustive: bool = False
+    # Whether a configured language model may be asked; without one there is nothing to ask.
+    use_model: bool = True
 
 
 class Found(Frozen):
@@ -284,7 +286,8 @@ class Retrieved(Frozen):
 
     ``context`` is prompt-ready text within ``max_tokens``; ``sufficient_at`` the tier that sufficed (None: nothing
     did), ``confidence`` the chance that the first ten items hold the whole answer (None: no telling, as in a memory of
-    ten items or fewer); ``as_of`` the log position that answered; ``next_step_query`` what to ask next when something is missing.
+    ten items or fewer); ``as_of`` the log position that answered; ``next_step_query`` what to ask next when something is missing;
+    ``unread`` how much of a layer a reading model had no room for, by layer (``method="llm"``).
     """
 
     retrieval_id: str
@@ -299,6 +302,7 @@ class Retrieved(Frozen):
     sufficient_at: str | None
     confidence: float | None = None
     as_of: int
+    unread: dict[Layer, int] = Field(default_factory=dict[Layer, int])
     usage: Usage
 
 

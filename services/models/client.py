@@ -21,7 +21,7 @@ from openai import (
 from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
 
-from memstream.events.errors import ModelRequired, Unavailable
+from memstream.events.errors import MemstreamError, ModelRequired
 from memstream.events.payloads import TaskUsage
 from memstream.events.subjects import Scope
 from memstream.projections.words import count_tokens
@@ -91,6 +91,7 @@ class Models:
         for client in self._clients.values():
             await client.close()
         self._clients.clear()
+        await self.limits.stop()
 
     async def ask(
         self,
@@ -153,11 +154,11 @@ class Models:
                 if _is_too_long(error):
                     raise TooLong(f"the prompt is too long for {profile.model}: {error.message}") from error
                 if known is not None or mode == _MODES[-1] or _is_missing_model(error):
-                    raise _mapped(error, profile) from error
+                    raise unavailable(error, profile) from error
                 logger.info("%s at %s has no %s output: %s", profile.model, profile.endpoint, mode, error.message)
                 continue
             except OpenAIError as error:
-                raise _mapped(error, profile) from error
+                raise unavailable(error, profile) from error
             self._modes[profile.endpoint, profile.model] = mode
             return _read(answered, messages, spent)
         raise AssertionError("a mode is always tried")
@@ -241,7 +242,7 @@ def _is_missing_model(error: APIStatusError) -> bool:
     return isinstance(error, NotFoundError) or (error.code or "") == "model_not_found"
 
 
-def _mapped(error: OpenAIError, profile: Profile) -> Unavailable | Misbehaved:
+def unavailable(error: OpenAIError, profile: Profile) -> MemstreamError:
     """Return what a failed call means: later, or never."""
     where = f"{profile.model} at {profile.endpoint}"
     if isinstance(error, APIConnectionError):

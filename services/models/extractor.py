@@ -14,11 +14,13 @@ from typing import NamedTuple
 
 from memstream.events.payloads import CategoryCreatedData, ExtractedItem, Rejected, Source, Span, TaskUsage
 from memstream.events.subjects import Scope
+from memstream.projections.words import count_tokens
 from memstream.services.local.extractor import RuleExtractor, item_id_of, merged
 from memstream.services.local.kinds import kind_of
 from memstream.services.local.when import resolve_time
 from memstream.services.protocols import Distilled, Embedder, Extraction, Material, Passage
 from memstream.services.reads import Port
+from memstream.services.spending import usage_of
 
 from .client import Answer, Models
 from .failures import Declined, Misbehaved, TooLong, Truncated
@@ -26,7 +28,6 @@ from .prompts import EXTRACT, prompt
 from .reconciling import Reconciled, reconcile
 from .shelving import Shelving
 from .statements import Believed, Statements, complaint, examine
-from .usage import usage_of
 from .windows import Window, windows
 
 logger = logging.getLogger("memstream.models")
@@ -50,12 +51,18 @@ class _Heard(NamedTuple):
 class ModelExtractor:
     """Extracts by rules and by a model; a model that is not there is waited for, one that misbehaves is done without."""
 
-    def __init__(self, models: Models, port: Port, embedder: Embedder) -> None:
+    def __init__(self, models: Models, port: Port, embedder: Embedder, version: str = EXTRACT) -> None:
         self._models = models
         self._port = port
         self._rules = RuleExtractor(embedder)
+        self._version = version
         self._answers: OrderedDict[str, Answer[Statements]] = OrderedDict()
-        self.name = self._rules.name
+        self.name = f"{models.profiles['extract'].model} {version}"
+
+    def estimate(self, material: Material) -> int:
+        """Return about how many tokens the model would read."""
+        overhead = count_tokens(prompt(self._version)) + count_tokens(_offered(material))
+        return sum(overhead + count_tokens(window.text) for window in windows(material.passages))
 
     async def extract(self, material: Material) -> Extraction:
         """Return verbatim and distilled statements; raises ModelUnavailable and LimitReached to try again later."""
@@ -70,8 +77,8 @@ class ModelExtractor:
         reconciled = await self._reconciled(material.scope, [item for item in items if item.id not in known])
         failures = [reason for part in heard for reason in part.failures] + reconciled.failures
         distilled = Distilled(
-            author=self._models.profiles["extract"].model,
-            prompt_version=EXTRACT,
+            author=self.name,
+            prompt_version=self._version,
             items=reconciled.found.items,
             rejected=[one for part in heard for one in part.rejected],
             reinforced=reconciled.found.reinforced,
@@ -112,15 +119,14 @@ class ModelExtractor:
         return _Heard(believed, rejected, [answer.usage], [])
 
     async def _ask(self, material: Material, window: Window) -> Answer[Statements]:
-        offered = ", ".join(Shelving.names(material))
-        text = f"Categories: {offered}\n\n{window.text}"
+        text = f"{_offered(material)}\n\n{window.text}"
         key = hashlib.sha256(f"{material.scope.key}\n{material.resource_id}\n{text}".encode()).hexdigest()
         if (kept := self._answers.get(key)) is not None:
             return kept
         answer = await self._models.ask(
             "extract",
             material.scope,
-            prompt(EXTRACT),
+            prompt(self._version),
             text,
             Statements,
             max_tokens=_ANSWER_TOKENS + _ANSWER_SHARE * (len(window.text) // 4),
@@ -144,6 +150,10 @@ class _Compared(NamedTuple):
     found: Reconciled
     usage: list[TaskUsage]
     failures: list[str]
+
+
+def _offered(material: Material) -> str:
+    return f"Categories: {', '.join(Shelving.names(material))}"
 
 
 def _echoes(passage: Passage, verbatim: Extraction) -> bool:

@@ -28,11 +28,18 @@ class SpendingLimits(Protocol):
         """Return when a call may be made for a user; raise LimitReached otherwise."""
         ...
 
+    async def stop(self) -> None:
+        """Stop counting."""
+        ...
+
 
 class NoLimits:
     """Nobody counts."""
 
     def check(self, scope: Scope) -> None:
+        """Return."""
+
+    async def stop(self) -> None:
         """Return."""
 
 

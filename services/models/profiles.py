@@ -23,6 +23,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from memstream.events.errors import InvalidInput
+from memstream.services.settings import Settings
 
 Task = Literal["extract", "summarize", "judge", "rank", "embed", "transcribe", "vision"]
 TASKS: Final[tuple[Task, ...]] = get_args(Task)
@@ -113,3 +114,17 @@ def _read(path: Path) -> _File:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InvalidInput(f"the models file {str(path)!r}: {place}: {first['msg']}") from error
+
+
+def profiles_in(settings: Settings) -> dict[Task, Profile]:
+    """Return the profile of each task that the settings name a model for; raises InvalidInput."""
+    named: dict[Task, str | None] = {
+        **chat_tasks(settings.llm_model),
+        "embed": settings.embedding_model,
+        "transcribe": settings.transcription_model,
+        "vision": settings.vision_model,
+    }
+    found = profiles_of(named, settings.models_file)
+    if "embed" in found and settings.embedding_dimension:
+        found["embed"] = found["embed"].model_copy(update={"dimension": settings.embedding_dimension})
+    return found

@@ -99,7 +99,7 @@ def test_the_wheel_holds_every_file_of_the_four_folders_and_the_public_face(whee
         if path.is_file() and "__pycache__" not in path.parts
     }
     packed = [name for name in files_in(wheel) if ".dist-info/" not in name]
-    assert packed == sorted(ours | {"memstream/__init__.py", "memstream/py.typed"})
+    assert packed == sorted(ours | {"memstream/__init__.py", "memstream/openai.py", "memstream/py.typed"})
 
 
 def test_the_wheel_holds_the_conversations_and_documents_of_the_demo(wheel: Path) -> None:

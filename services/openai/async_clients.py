@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Self, cast
 
 from openai import AsyncOpenAI, AsyncStream
@@ -71,7 +72,7 @@ class AsyncClientMemory:
     def _over(self, exchange: Exchange) -> None:
         self._recollection.note(exchange)
         with self._recollection.failures.contained("memorize"):
-            work = self._recollection.remember(exchange)
+            work = partial(self._recollection.remember, exchange)
             if isinstance(self._memory, Memory):
                 finish_before_exit(self._memory.start(self._background.run(work)))
             else:

@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, wait
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from memstream.services.asynchronous import AsyncMemory
 
+Work = Callable[[], Coroutine[Any, Any, None]]
 _EXIT_SECONDS = 10.0
 
 
@@ -27,14 +28,14 @@ class Background:
             memory.before_close(found.drain)
         return found
 
-    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def start(self, work: Work) -> asyncio.Task[None]:
         """Begin and return at once."""
-        task = asyncio.create_task(work, name="memorize an exchange")
+        task = asyncio.create_task(work(), name="memorize an exchange")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def run(self, work: Coroutine[Any, Any, None]) -> None:
+    async def run(self, work: Work) -> None:
         """Begin and wait for it."""
         await self.start(work)
 

@@ -1,6 +1,7 @@
 """``MemoryOpenAI``: an ``OpenAI`` client whose chat completions and responses remember."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Self, cast
 
 from openai import OpenAI, Stream
@@ -61,7 +62,7 @@ class ClientMemory:
     def _over(self, exchange: Exchange) -> None:
         self._recollection.note(exchange)
         with self._recollection.failures.contained("memorize"):
-            writing = self._memory.start(self._background.run(self._recollection.remember(exchange)))
+            writing = self._memory.start(self._background.run(partial(self._recollection.remember, exchange)))
             finish_before_exit(writing)
 
 

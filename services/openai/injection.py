@@ -19,7 +19,7 @@ When the answer uses a line of it, put that line's mark, like [^id], behind the 
 _CLOSING = "</memory>"
 
 _MARK = re.compile(r" ?\[\^[^\]\s]+\]")
-_TAG = re.compile(r"<(?=/?\s*memory\b)", re.IGNORECASE)
+_TAG = re.compile(r"<(?=/?\s*memory)", re.IGNORECASE)
 
 
 def memory_block(context: str, *, cite: bool) -> str:

@@ -13,7 +13,7 @@ from memstream.services.asynchronous import AsyncMemory
 from memstream.services.synchronous import Memory
 
 from .apis import CHAT, RESPONSES, Api
-from .background import Background, finish_before_exit
+from .background import Background
 from .dressing import dressed
 from .exchange import Exchange
 from .failures import Step
@@ -27,7 +27,7 @@ class AsyncClientMemory:
     def __init__(self, memory: AsyncMemory | Memory, recollection: Recollection) -> None:
         self._memory = memory
         self._recollection = recollection
-        self._background = Background.of(memory.asynchronous if isinstance(memory, Memory) else memory)
+        self._background = Background.of(memory)
 
     @property
     def failures(self) -> Mapping[Step, int]:
@@ -74,7 +74,7 @@ class AsyncClientMemory:
         with self._recollection.failures.contained("memorize"):
             work = partial(self._recollection.remember, exchange)
             if isinstance(self._memory, Memory):
-                finish_before_exit(self._memory.start(self._background.run(work)))
+                self._memory.start(self._background.started(work))
             else:
                 self._background.start(work)
 

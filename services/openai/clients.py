@@ -11,7 +11,7 @@ from openai.resources.responses import Responses
 from memstream.services.synchronous import Memory
 
 from .apis import CHAT, RESPONSES, Api
-from .background import Background, finish_before_exit
+from .background import Background
 from .dressing import dressed
 from .exchange import Exchange
 from .failures import Step
@@ -25,7 +25,7 @@ class ClientMemory:
     def __init__(self, memory: Memory, recollection: Recollection) -> None:
         self._memory = memory
         self._recollection = recollection
-        self._background = Background.of(memory.asynchronous)
+        self._background = Background.of(memory)
 
     @property
     def failures(self) -> Mapping[Step, int]:
@@ -62,8 +62,7 @@ class ClientMemory:
     def _over(self, exchange: Exchange) -> None:
         self._recollection.note(exchange)
         with self._recollection.failures.contained("memorize"):
-            writing = self._memory.start(self._background.run(partial(self._recollection.remember, exchange)))
-            finish_before_exit(writing)
+            self._memory.start(self._background.started(partial(self._recollection.remember, exchange)))
 
 
 class MemoryOpenAI(OpenAI):

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from memstream.events.errors import InvalidInput, Unavailable
-from memstream.services.asynchronous import AsyncMemory
+from memstream.services.asynchronous import AsyncMemory, AsyncUser
 from memstream.services.reads import Retrieved, Turn
 
 from .apis import Api
 from .exchange import Exchange, Recent
 from .failures import Failures, OnError
+from .gathering import Gathering, Message
 from .usage import used_ids
 
 Name = str | Callable[[], str]
@@ -38,14 +40,17 @@ class Options:
     timeout: float
     cite: bool
     memorize: bool
+    gather: int
+    idle: float
     on_error: OnError
 
 
 class Recollection:
     """Asks and tells one memory as the options say. Its coroutines run in the memory's event loop."""
 
-    def __init__(self, memory: AsyncMemory, options: Options) -> None:
+    def __init__(self, memory: AsyncMemory, options: Options, gathering: Gathering) -> None:
         self._memory = memory
+        self._gathering = gathering
         self._recent = Recent()
         self.options = options
         self.failures = Failures(options.on_error)
@@ -53,7 +58,7 @@ class Recollection:
     def named(self, user: Name | None, session: Name | None) -> "Recollection":
         """Return the same for another user or session; failures are counted together."""
         options = replace(self.options, user=user or self.options.user, session=session or self.options.session)
-        other = Recollection(self._memory, options)
+        other = Recollection(self._memory, options, self._gathering)
         other.failures, other._recent = self.failures, self._recent
         return other
 
@@ -80,11 +85,14 @@ class Recollection:
         self._recent.note(exchange)
 
     async def remember(self, exchange: Exchange) -> None:
-        """Record which items the answer used and memorize what was new; never raises."""
+        """Have what was new memorized, and record which items the answer used; never raises."""
+        messages = exchange.messages() if self.options.memorize else []
+        if messages:
+            key = (exchange.user.scope.key, exchange.session, self.options.agent)
+            write = partial(self._memorize, exchange.user, exchange.session)
+            self._gathering.add(key, messages, write, most=self.options.gather, idle=self.options.idle)
         with self.failures.contained("feedback"):
             await self._feed_back(exchange)
-        with self.failures.contained("memorize"):
-            await self._memorize(exchange)
 
     async def _retrieve(self, exchange: Exchange) -> Retrieved:
         options = self.options
@@ -111,20 +119,20 @@ class Recollection:
             async with asyncio.timeout(_WRITE_SECONDS):
                 await exchange.user.feedback(found.retrieval_id, used=used)
 
-    async def _memorize(self, exchange: Exchange) -> None:
-        messages = exchange.messages() if self.options.memorize else []
-        for pause in _PAUSES_SECONDS if messages else ():
-            try:
-                async with asyncio.timeout(_WRITE_SECONDS):
-                    await exchange.user.memorize(
-                        messages, name="chat", session=exchange.session, agent=self.options.agent, wait=False
-                    )
-            except Unavailable:
-                if pause is None:
-                    raise
-                await asyncio.sleep(pause)
-            else:
-                return
+    async def _memorize(self, user: AsyncUser, session: str | None, messages: list[Message]) -> None:
+        with self.failures.contained("memorize"):
+            for pause in _PAUSES_SECONDS:
+                try:
+                    async with asyncio.timeout(_WRITE_SECONDS):
+                        await user.memorize(
+                            messages, name="chat", session=session, agent=self.options.agent, wait=False
+                        )
+                except Unavailable:
+                    if pause is None:
+                        raise
+                    await asyncio.sleep(pause)
+                else:
+                    return
 
 
 def _resolved(name: Name | None) -> str | None:

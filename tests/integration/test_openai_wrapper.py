@@ -17,6 +17,7 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
 from scripted_llm import Dropped, Reply, ScriptedLLM, ToolCall, refused
+from waiting import until_now
 
 from memstream import AsyncMemory, Memory
 from memstream.events.errors import InvalidInput, InvalidScope, ModelRequired, Unavailable
@@ -342,6 +343,30 @@ def test_a_copy_with_options_remembers_too(llm: ScriptedLLM, client: MemoryOpenA
     assert llm.requests[0].headers["x-own"] == "1"
 
 
+def test_exchanges_that_gather_are_one_conversation_of_their_session(
+    llm: ScriptedLLM, plain: OpenAI, memory: Memory, user: str
+) -> None:
+    client = wrap(plain, memory=memory, user=user, session="s1", gather=2)
+    other = client.with_memory(session="s2")
+    for each, text in ((client, FACT), (other, "I live in Oslo."), (client, "My sister is Mia.")):
+        chat(each, text)
+    until_now(lambda: counted(memory, user, "resource.ingested") == 1)
+    client.memory.flush(20)
+    memory.user(user).settle()
+    first, second = memory.user(user).resources()
+    assert (first.session, second.session) == ("s1", "s2")
+    said = "".join(segment.text for segment in memory.user(user).segments(first.id))
+    assert FACT in said
+    assert "Mia" in said
+
+
+def test_exchanges_that_gather_do_not_wait_longer_than_their_session_is_idle(
+    llm: ScriptedLLM, plain: OpenAI, memory: Memory, user: str
+) -> None:
+    chat(wrap(plain, memory=memory, user=user, gather=9, idle=0.05), FACT)
+    until_now(lambda: counted(memory, user, "resource.ingested") == 1)
+
+
 def test_reading_alone_memorizes_nothing(plain: OpenAI, memory: Memory, user: str) -> None:
     client = wrap(plain, memory=memory, user=user, memorize=False)
     chat(client, FACT)
@@ -361,7 +386,16 @@ def test_nobodys_memory_and_impossible_users_are_refused_before_the_model_is_ask
 
 @pytest.mark.parametrize(
     "options",
-    [{"top_k": 0}, {"max_tokens": 1}, {"method": "guess"}, {"timeout": 0}, {"on_error": "hide"}, {"memory": "data"}],
+    [
+        {"top_k": 0},
+        {"gather": 0},
+        {"idle": 0},
+        {"max_tokens": 1},
+        {"method": "guess"},
+        {"timeout": 0},
+        {"on_error": "hide"},
+        {"memory": "data"},
+    ],
     ids=lambda options: next(iter(options)),
 )
 def test_options_that_cannot_work_are_refused_at_once(plain: OpenAI, memory: Memory, options: dict[str, Any]) -> None:
@@ -414,8 +448,9 @@ def test_memory_that_cannot_read_with_a_model_says_so_when_errors_are_raised(
 def test_a_memory_that_closes_waits_for_what_was_just_said(plain: OpenAI, tmp_path: Path, user: str) -> None:
     with Memory.open(tmp_path / "own") as opened:
         chat(wrap(plain, memory=opened, user=user), LONG)
+        chat(wrap(plain, memory=opened, user=user, session="s1", gather=9), FACT)
     with Memory.open(tmp_path / "own") as again:
-        assert counted(again, user, "resource.ingested") == 1
+        assert counted(again, user, "resource.ingested") == 2
 
 
 def test_a_closed_memory_does_not_keep_the_model_from_answering(plain: OpenAI, tmp_path: Path, user: str) -> None:

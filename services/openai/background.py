@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from memstream.events.errors import MemstreamError
 from memstream.services.asynchronous import AsyncMemory
 from memstream.services.synchronous import Memory
 
@@ -63,7 +64,7 @@ def _finish() -> None:
     """Drain the memories that nobody has closed: a script may end right behind its last call."""
     for memory in _open_memories:
         if not memory.closed:
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, MemstreamError):
                 memory.start(Background.of(memory).drain()).result(_EXIT_SECONDS)
 
 

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Linted through the package, so that imports resolve as users see them.
-CODE := src/memstream/__init__.py $(foreach part,events projections evolution services,src/memstream/$(part)/)
+CODE := src/memstream/__init__.py src/memstream/openai.py $(foreach part,events projections evolution services,src/memstream/$(part)/)
 
 .PHONY: setup demo test check format lock bench bge peers clean
 

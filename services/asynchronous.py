@@ -1,6 +1,6 @@
 """``AsyncMemory``: the public face for asyncio programs; ``Memory`` is the same for everybody else."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
 from os import PathLike
@@ -93,6 +93,10 @@ class AsyncMemory:
     async def operate(self, operation: Operation[ResultT], told: Told = lambda _: None) -> ResultT:
         """Carry an operation of ``memstream.services.operations`` out; ``told`` is called with its progress."""
         return await self._backend.operate(operation, told)
+
+    def before_close(self, finish: Callable[[], Awaitable[None]]) -> None:
+        """Have ``close`` await this first, while memory still answers."""
+        self._stack.push_async_callback(finish)
 
     async def close(self) -> None:
         """Finish what is in work and stop."""

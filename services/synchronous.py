@@ -33,11 +33,14 @@ class _Loop:
         self._thread = threading.Thread(target=self._loop.run_forever, name="memstream", daemon=True)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         if self._loop.is_closed():
             work.close()
             raise Unavailable("this memory is closed: open or connect again")
-        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        future = self.start(work)
         try:
             return future.result()
         except BaseException:
@@ -100,6 +103,20 @@ class Memory:
     def operate(self, operation: Operation[ResultT], told: Told = lambda _: None) -> ResultT:
         """See ``AsyncMemory.operate``; ``told`` is called in the memory's thread."""
         return self._loop.run(self._memory.operate(operation, told))
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
+
+    @property
+    def asynchronous(self) -> AsyncMemory:
+        """The same memory for coroutines, which only ``start`` may run."""
+        return self._memory
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin a coroutine in the memory's thread and return at once; raises Unavailable when it is closed."""
+        return self._loop.start(work)
 
     def close(self) -> None:
         """Finish what is in work and stop; harmless when repeated."""

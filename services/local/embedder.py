@@ -1,7 +1,9 @@
 """WordLlama embeddings: static token vectors whose weights come inside the wheel."""
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,9 +84,22 @@ def _embed(texts: list[str]) -> Matrix:
     return np.nan_to_num(vectors)
 
 
+@contextmanager
+def _logging_left_alone() -> Iterator[None]:
+    """Undo what wordllama does on import: every library of the program would log its INFO lines to stderr."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers
+
+
 @lru_cache(maxsize=1)
 def _model() -> _Model:
-    from wordllama import WordLlama  # noqa: PLC0415 - heavy: loaded by the first text that is embedded
+    with _logging_left_alone():
+        from wordllama import WordLlama  # noqa: PLC0415 - heavy: loaded by the first text that is embedded
 
     spec = find_spec("wordllama")
     assert spec is not None

@@ -99,7 +99,7 @@ def test_the_wheel_holds_every_file_of_the_four_folders_and_the_public_face(whee
         if path.is_file() and "__pycache__" not in path.parts
     }
     packed = [name for name in files_in(wheel) if ".dist-info/" not in name]
-    assert packed == sorted(ours | {"memstream/__init__.py", "memstream/py.typed"})
+    assert packed == sorted(ours | {"memstream/__init__.py", "memstream/openai.py", "memstream/py.typed"})
 
 
 def test_the_wheel_holds_the_conversations_and_documents_of_the_demo(wheel: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_publisher_needs_neither_a_database_nor_an_http_library(python: Path, 
         cwd=foreign,
     ).stdout.split()
     assert {"memstream", "nats", "pydantic"} <= set(loaded)
-    assert not {"duckdb", "lancedb", "numpy", "pyarrow", "httpx", "fastapi", "faststream"} & set(loaded)
+    assert not {"duckdb", "lancedb", "numpy", "pyarrow", "httpx", "fastapi", "faststream", "openai"} & set(loaded)
 
 
 async def test_a_publisher_installed_like_this_publishes(python: Path, foreign: Path, server: EmbeddedServer) -> None:
@@ -179,6 +179,12 @@ def test_a_memory_without_its_packages_says_which_extra_to_install(
     )
     assert done.returncode == 1
     assert re.match(r"ModuleNotFoundError: .*" + re.escape(f"pip install '{extra}'"), done.stderr.splitlines()[-1])
+
+
+def test_the_openai_wrapper_without_its_package_says_which_extra_to_install(python: Path, foreign: Path) -> None:
+    done = run(python, "-c", "import memstream.openai", cwd=foreign, check=False)
+    assert done.returncode == 1
+    assert "pip install 'memstream[models]'" in done.stderr.splitlines()[-1]
 
 
 def test_the_command_line_without_its_packages_says_which_extra_to_install(python: Path, foreign: Path) -> None:

@@ -37,8 +37,8 @@ from .summaries import Summarizer
 logger = logging.getLogger("memstream.memory")
 
 _CATCH_UP_SECONDS = 600.0
-# Should a commit go by before its waiter is listed.
-_FALLBACK_SECONDS = 0.25
+# Should a commit go by before its waiter is listed; a hundred who wait for a model must not ask four times a second.
+_FALLBACK_SECONDS, _LONGEST_FALLBACK_SECONDS = 0.25, 8.0
 
 
 class MemoryProcess:
@@ -234,7 +234,7 @@ class MemoryProcess:
 
     async def _await_ready(self, scope: Scope, resource_id: str, timeout: float, *, fresh: bool = False) -> None:
         deadline = asyncio.get_running_loop().time() + timeout
-        changed = asyncio.Event()
+        changed, patience = asyncio.Event(), _FALLBACK_SECONDS
         self._ready_waiters.setdefault(resource_id, []).append(changed)
         try:
             while True:
@@ -242,7 +242,8 @@ class MemoryProcess:
                 if fresh and left > 0:
                     # Asking before anything can have happened is a query for nothing.
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(changed.wait(), min(left, _FALLBACK_SECONDS))
+                        await asyncio.wait_for(changed.wait(), min(left, patience))
+                    patience = min(2 * patience, _LONGEST_FALLBACK_SECONDS)
                 changed.clear()
                 fresh = True
                 status = await self.ledger.reading(Reader(self.ledger, scope).status_of, resource_id)

@@ -137,8 +137,12 @@ class WorkerPool:
             description=f"{event_type} → {queue.split('-', maxsplit=1)[0]}",
         )
 
+        # FastStream's own limit begins at two.
+        turn = asyncio.Semaphore(concurrency)
+
         async def consume(message: NatsMessage) -> None:
-            await self._consume(message.raw_message, handler)
+            async with turn:
+                await self._consume(message.raw_message, handler)
 
         subscriber(consume)
         self._subscribers.append(subscriber)

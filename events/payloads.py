@@ -48,13 +48,29 @@ class Span(Frozen):
     end: Natural
 
 
-class Usage(Frozen):
-    """What a step cost: the model that was asked (None: local rules), tokens in and out, seconds."""
+class TaskUsage(Frozen):
+    """What one task of a language model cost: calls with their repairs, tokens in and out, seconds."""
 
-    model: str | None = None
+    task: str
+    model: str
+    calls: Natural = 0
     tokens_in: Natural = 0
     tokens_out: Natural = 0
     seconds: float = 0.0
+
+
+class Usage(Frozen):
+    """What a step cost: the model that was asked (None: local rules), calls, tokens in and out, seconds.
+
+    ``tasks`` says the same task by task, where more than one model or task had a part in it.
+    """
+
+    model: str | None = None
+    calls: Natural = 0
+    tokens_in: Natural = 0
+    tokens_out: Natural = 0
+    seconds: float = 0.0
+    tasks: tuple[TaskUsage, ...] = ()
 
 
 class Segment(Frozen):
@@ -88,6 +104,8 @@ class ExtractedItem(Frozen):
     context: str = ""
     speaker: str | None = None
     happened: Moment | None = None
+    # From 1, a trifle, to 5; None: nobody weighed it.
+    importance: Annotated[int, Field(ge=1, le=5)] | None = None
     categories: tuple[Identifier, ...]
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
 
@@ -98,6 +116,13 @@ class Skipped(Frozen):
     span: Span
     reason: Literal["small talk", "echo of recalled memory", "no statement"]
     item_id: str | None = None
+
+
+class Rejected(Frozen):
+    """A statement of a model that was not believed, and why."""
+
+    text: str
+    reason: Literal["no source", "not in the source", "another language", "said before"]
 
 
 class ResourceIngestedData(Frozen):
@@ -130,6 +155,7 @@ class ItemsExtractedData(Frozen):
     parts: Annotated[int, Field(ge=1, le=_MOST)] = 1
     items: tuple[ExtractedItem, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
     extractor: str
     prompt_version: str | None = None
     usage: Usage = Usage()
@@ -143,6 +169,7 @@ class ExtractionFailedData(Frozen):
     reason: str
     attempt: Annotated[int, Field(ge=1, le=_MOST)]
     parked: bool
+    usage: Usage = Usage()
 
 
 class ItemReinforcedData(Frozen):
@@ -153,11 +180,16 @@ class ItemReinforcedData(Frozen):
 
 
 class ItemSupersededData(Frozen):
-    """A newer statement took the place of an older one, which keeps its place in history."""
+    """A newer statement took the place of an older one, which keeps its place in history.
+
+    ``relation`` says why: it ``replaced`` what was true until then, it ``contradicted`` it, or the older one was only
+    ``extracted again``, and nothing about the world has changed.
+    """
 
     item_id: Identifier
     by: Identifier
     reason: str
+    relation: Literal["replaced", "contradicted", "extracted again"] = "extracted again"
 
 
 class ItemRevisedData(Frozen):

@@ -188,7 +188,8 @@ def _item_changed(state: State, event: t.ItemSuperseded | t.ItemForgotten, chang
     facts = _need_item(state, (scope, item_id))
     successor, word = None, "forgotten"
     if isinstance(event, t.ItemSuperseded):
-        successor, word = event.data.by, "superseded"
+        successor = event.data.by
+        word = "superseded" if event.data.relation == "extracted again" else event.data.relation
         _need_item(state, (scope, successor))
         if successor == item_id:
             raise Refused(f"item {item_id} cannot supersede itself")

@@ -198,6 +198,13 @@ def _load_statements(ledger: Ledger, corpus: Statements, scope: str, after: int,
     }
     add_statements(corpus, rows)
     _load_endings(ledger, corpus, "items", scope, after, until)
+    if after:
+        for identifier, reason, successor in ledger.rows(
+            "SELECT id, end_reason, successor FROM items WHERE scope = ? AND made <= ? AND ended > ? AND ended <= ? "
+            "AND successor IS NOT NULL",
+            [scope, after, after, until],
+        ):
+            corpus.outdate(identifier, reason, successor)
 
 
 def _load_endings(ledger: Ledger, corpus: Corpus, table: str, scope: str, after: int, until: int) -> None:

@@ -222,6 +222,8 @@ class Statements(Corpus):
         self.links: dict[str, list[Filed]] = {}
         # Of each segment, its items: their places in it, and the positions that told of them.
         self._of_segment: dict[str, list[tuple[int, int, str]]] = {}
+        # What a newer statement has replaced or contradicted, and by which one.
+        self._outdated: dict[str, str] = {}
         self.words = np.zeros(0, np.int64)
         self.tells_when = np.zeros(0, np.float32)
         self.states = np.zeros(0, np.float32)
@@ -281,6 +283,21 @@ class Statements(Corpus):
             else one
             for one in held
         ]
+
+    def outdate(self, item_id: str, reason: str | None, successor: str | None) -> None:
+        """Note why an item ended; only what another statement replaced or contradicted is told beside that one."""
+        if successor is not None and (reason or "").startswith(("replaced:", "contradicted:")):
+            self._outdated[intern(item_id)] = intern(successor)
+
+    def outdated(self, as_of: int, visible: Flags) -> dict[int, int]:
+        """Return the rows that had been replaced or contradicted at a moment, and the visible row that did so."""
+        found: dict[int, int] = {}
+        for identifier, successor in self._outdated.items():
+            ended = [row for row in self._rows.get(identifier, ()) if self._ended[row] <= as_of]
+            heirs = self.rows_of([successor], visible)
+            if ended and heirs and not self.rows_of([identifier], visible):
+                found[ended[-1]] = heirs[-1]
+        return found
 
     def sources_of(self, item_id: str, as_of: int) -> tuple[SourceRef, ...]:
         """Return the sources that an item had at a moment."""

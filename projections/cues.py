@@ -25,6 +25,11 @@ _ASKS_FOR_SEVERAL = re.compile(
     rf"\b(?:what|which|whose)\s+(?:{_OTHER}\w+\s+){{0,3}}?{_OTHER}\w{{3,}}(?<!s)s\b|\bhow\smany\b|\bin\swhat\sways\b",
     re.IGNORECASE,
 )
+_ASKS_ABOUT_THE_PAST = re.compile(
+    r"""\b(?:used\sto|previous(?:ly)?|original(?:ly)?|former(?:ly)?|earlier|initial(?:ly)?|at\sfirst|back\sthen
+    |in\sthe\spast|(?:was|were|did|had)\b.*\bbefore)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
 # What a user asks of every later answer: it belongs to whatever is asked.
 _STANDING = re.compile(
     r"""(?:^|[.!?]\s+)\W*(?:please\s+)?(?:always|never|from\snow\son|going\sforward|whenever|every\stime)\b
@@ -51,6 +56,11 @@ def asks_when(question: str) -> bool:
 def asks_for_several(question: str) -> bool:
     """Tell whether a question asks for more than one thing: "which books …", "how many …"."""
     return _ASKS_FOR_SEVERAL.search(question) is not None
+
+
+def asks_about_the_past(question: str) -> bool:
+    """Tell whether a question asks for what was true once, and may not be any more."""
+    return _ASKS_ABOUT_THE_PAST.search(question) is not None
 
 
 def tells_when(text: str) -> bool:

@@ -77,6 +77,8 @@ def _end(corpus: Corpus, ending: Ending, layer: str) -> None:
         corpus.unfile(category, item, ending.position)
     elif ending.table == f"{layer}s" and layer != "category":
         corpus.close(ending.key[0], ending.position)
+        if isinstance(corpus, Statements):
+            corpus.outdate(ending.key[0], ending.reason, ending.successor)
 
 
 def add_statements(corpus: Statements, rows: Mapping[str, Sequence[Row]]) -> None:
@@ -88,6 +90,8 @@ def add_statements(corpus: Statements, rows: Mapping[str, Sequence[Row]]) -> Non
             for _, identifier, kind, text, context, speaker, happened, made, ended, *_ in items
         ]
     )
+    for row in items:
+        corpus.outdate(row[1], row[9], row[10])
     for row in sorted(cast("Sequence[tuple[Any, ...]]", rows.get("sources", ())), key=lambda row: (row[9], row[5])):
         _, item, resource, segment, unit, start, end, message_ids, time, made, _ = row
         corpus.source(item, Told(resource, segment, unit, start, end, tuple(message_ids or ()), time, made))

@@ -43,7 +43,7 @@ class Projection:
         return cls(log, directory.name, ledger, index)
 
     def _recall(self, commit: Commit) -> None:
-        self.recall.corpora.commit(commit.changes, commit.position, behind=commit.amended)
+        self.recall.commit(commit.changes, commit.position, behind=commit.amended)
 
     @contextlib.contextmanager
     def use(self) -> Iterator[Self]:

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from pydantic import Field
+
 from memstream.events.payloads import Frozen, Kind, Layer, Modality, Span, Usage
 
 
@@ -43,6 +45,8 @@ class Statement(NamedTuple):
     speaker: str | None
     happened: datetime | None
     made: int
+    # A model made it from what was said; otherwise these are the words themselves.
+    distilled: bool = False
 
 
 class CategoryName(Frozen):
@@ -68,7 +72,10 @@ class Category(Frozen):
 
 
 class CategoryFile(Frozen):
-    """A version of a category's Markdown file; ``citations`` are the item ids that it quotes."""
+    """A version of a category's Markdown file; ``citations`` are the item ids that it quotes.
+
+    ``summarizer`` wrote it: a model's name, or the rules'.
+    """
 
     category_id: str
     name: str
@@ -77,6 +84,7 @@ class CategoryFile(Frozen):
     text: str
     citations: tuple[str, ...]
     covers: int
+    summarizer: str
     made: int
 
 
@@ -157,7 +165,11 @@ class CategoryHit(Frozen):
 
 
 class ItemHit(Frozen):
-    """An item that matched, with its sources; ``signals`` says what put it there, each in 0..1."""
+    """An item that matched, with its sources; ``signals`` says what put it there, each in 0..1.
+
+    ``feedback`` alone lies in -1..1. ``superseded_by`` names the item that replaced or contradicted this one: both
+    come back, the newer one first, unless the question asks about the past.
+    """
 
     id: str
     text: str
@@ -169,6 +181,7 @@ class ItemHit(Frozen):
     score: float
     rank: int
     signals: dict[str, float]
+    superseded_by: str | None = None
     reason: str | None = None
 
 
@@ -201,6 +214,8 @@ class Recalled(Frozen):
     confidence: float | None = None
     as_of: int = 0
     missing: tuple[str, ...] = ()
+    # By layer, how much a model had no room to read; empty where nothing was left out.
+    unread: dict[Layer, int] = Field(default_factory=dict[Layer, int])
     usage: Usage = Usage()
 
 

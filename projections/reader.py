@@ -72,12 +72,13 @@ class Reader:
     def statements(self, category_ids: Sequence[str], latest: int) -> dict[str, list[Statement]]:
         """Return the ``latest`` live items of some categories, oldest first."""
         rows = self._rows(
-            f"SELECT l.category_id, i.id, i.text, i.speaker, i.happened, i.made FROM links l "
+            f"SELECT l.category_id, i.id, i.text, i.speaker, i.happened, i.made, i.made IN (SELECT p.made FROM parts p "
+            f"WHERE p.scope = ? AND p.prompt_version IS NOT NULL AND p.stage = 'extracted') FROM links l "
             f"JOIN items i ON i.scope = l.scope AND i.id = l.item_id AND {_live('i')} "
             f"WHERE l.scope = ? AND list_contains(?::VARCHAR[], l.category_id) AND {_live('l')} "
             f"QUALIFY row_number() OVER (PARTITION BY l.category_id ORDER BY i.made DESC, i.id) <= ? "
             f"ORDER BY i.made, i.id",
-            [*self._moment(), self._scope, list(category_ids), *self._moment(), latest],
+            [self._scope, *self._moment(), self._scope, list(category_ids), *self._moment(), latest],
         )
         found: dict[str, list[Statement]] = {}
         for category, *values in rows:
@@ -157,7 +158,7 @@ class Reader:
         if ids is not None:
             where, values = "AND list_contains(?::VARCHAR[], f.category_id)", [list(ids)]
         rows = self._rows(
-            f"SELECT f.category_id, c.name, f.version, f.text, f.citations, f.covers, f.made FROM files f "
+            f"SELECT f.category_id, c.name, f.version, f.text, f.citations, f.covers, f.summarizer, f.made FROM files f "
             f"JOIN categories c ON c.scope = f.scope AND c.id = f.category_id AND {_live('c')} "
             f"WHERE f.scope = ? {where} AND {_live('f')} ORDER BY c.name, f.category_id",
             [*self._moment(), self._scope, *values, *self._moment()],
@@ -171,7 +172,8 @@ class Reader:
                 text=row[3],
                 citations=tuple(row[4]),
                 covers=row[5],
-                made=row[6],
+                summarizer=row[6],
+                made=row[7],
             )
             for row in rows
         ]

@@ -4,10 +4,10 @@ Needs no language model: whether a tier suffices is judged by how the scores fal
 asks about its best hits contain (see ``sufficiency``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from memstream.events.payloads import Kind, Span
 from memstream.events.subjects import Scope
 
+from .changes import Changes
 from .corpora import Corpora
 from .corpus import Corpus, Statements
-from .cues import without_names
+from .cues import asks_about_the_past, without_names
+from .experience import Experiences
 from .index import Index
 from .ledger import Ledger
 from .models import CategoryHit, ItemHit, Recalled, ResourceHit
-from .ranking import WEIGHTS, best, fuse, min_max, over_max, pick
+from .ranking import CONSIDERED, WEIGHTS, best, fuse, min_max, newer_first, over_max, pick
 from .signals import Asked, Floats, Signalled, signals_of
 from .sufficiency import DOUBTFUL, ENOUGH, confidence
 from .words import content_words, spoken_date
@@ -62,6 +64,12 @@ class Recall:
     def __init__(self, ledger: Ledger, index: Index) -> None:
         self._ledger = ledger
         self.corpora = Corpora(ledger, index)
+        self._experiences = Experiences(ledger)
+
+    def commit(self, changes: Changes, position: int, *, behind: bool) -> None:
+        """Hear what a commit brought; ``behind`` a position that was reached before."""
+        self.corpora.commit(changes, position, behind=behind)
+        self._experiences.commit(changes, behind=behind)
 
     async def wording(self, scope: Scope, text: str, *, space: str | None, as_of: int) -> str:
         """Return what of a question to embed: all but the names of those who speak in this memory."""
@@ -71,14 +79,16 @@ class Recall:
     async def answer(self, scope: Scope, question: Question) -> Recalled:
         """Search the tiers in order and return what they found, with the first tier that sufficed."""
         moment = question.as_of
+        experience = await self._experiences.of(scope.key, question.space)
+        lifts = experience.lifts(question.vector, moment)
         async with self.corpora.categories(scope.key, question.space) as corpus:
-            categories, quoted = await self._ledger.reading(_categories, corpus, question)
+            categories, quoted, themes = await self._ledger.reading(_categories, corpus, question)
         async with self.corpora.statements(scope.key, question.space) as statements:
             if quoted and not question.exhaustive:
                 items = await self._ledger.reading(_quoted, statements, quoted, question)
                 if items:
                     return Recalled(categories=categories, items=items, sufficient_at="category", as_of=moment)
-            items, similar, sure = await self._ledger.reading(_items, statements, question)
+            items, similar, sure = await self._ledger.reading(_items, statements, question, themes, lifts)
         missing = _missing(question, [_searchable(hit) for hit in items[:_JUDGED_HITS]])
         enough = _suffices(question, missing, similar) if sure is None else sure >= ENOUGH
         if enough and not question.exhaustive:
@@ -128,72 +138,96 @@ def quoted_answers(asked: frozenset[str], files: Sequence[tuple[str, Sequence[st
     return list(dict.fromkeys(found))
 
 
-class _Ranked(NamedTuple):
-    """A file or segment at its place in the ranking, with all that a hit shows of it."""
-
-    id: str
-    shown: tuple[Any, ...]
-    score: float
-    rank: int
-    similarity: float
-
-
-def _tier(corpus: Corpus, question: Question) -> list[_Ranked]:
-    """Rank files or segments by their vectors and words; returns the best."""
+def _scored(corpus: Corpus, question: Question) -> tuple[Floats, Floats]:
+    """Return the score of every file or segment by its vector and words (-inf: no match), and its similarity."""
     visible = corpus.visible(question.as_of)
     similarity, counted = corpus.near(question.vector, visible)
     words = corpus.text.match(question.words, visible)
     fused = _TIER_VECTOR * min_max(similarity, counted) + (1 - _TIER_VECTOR) * over_max(words.scores)
     scores: Floats = np.asarray(fused, np.float32)
-    rows = best(np.where(visible & (counted | (words.scores > 0)), scores, -np.inf), question.top_k)
-    return [
-        _Ranked(corpus.ids[row], corpus.shown[row], round(float(scores[row]), 4), rank, float(similarity[row]))
-        for rank, row in enumerate(rows, start=1)
-    ]
+    return np.where(visible & (counted | (words.scores > 0)), scores, -np.inf).astype(np.float32), similarity
 
 
-def _categories(corpus: Corpus, question: Question) -> tuple[tuple[CategoryHit, ...], list[str]]:
-    """Return the category hits, and the items that answer by themselves where a file quotes them."""
-    hits = tuple(_category_hit(one) for one in _tier(corpus, question))
-    return hits, quoted_answers(question.words, [(hit.summary, hit.items) for hit in hits[:2]])
+def _categories(corpus: Corpus, question: Question) -> tuple[tuple[CategoryHit, ...], list[str], dict[str, float]]:
+    """Return the category hits, the items that answer by themselves where a file quotes them, and how each theme fits."""
+    scores, _ = _scored(corpus, question)
+    ranked = enumerate(best(scores, question.top_k), start=1)
+    hits = tuple(category_hit_of(corpus, int(row), round(float(scores[row]), 4), rank) for rank, row in ranked)
+    top = float(scores.max(initial=0.0)) or 1.0
+    themes = {corpus.ids[row]: float(scores[row]) / top for row in np.flatnonzero(scores > 0)}
+    return hits, quoted_answers(question.words, [(hit.summary, hit.items) for hit in hits[:2]]), themes
 
 
-def _category_hit(found: _Ranked) -> CategoryHit:
-    name, description, text, citations = found.shown
+def category_hit_of(corpus: Corpus, row: int, score: float = 0.0, rank: int = 1) -> CategoryHit:
+    """Return a row of the category layer as a hit."""
+    name, description, text, citations = cast("tuple[Any, ...]", corpus.shown[row])
     return CategoryHit(
-        id=found.id,
+        id=corpus.ids[row],
         name=name,
         description=description,
         summary=text,
         items=citations,
-        score=found.score,
-        rank=found.rank,
+        score=score,
+        rank=rank,
     )
 
 
 def _quoted(statements: Statements, ids: Sequence[str], question: Question) -> tuple[ItemHit, ...]:
     rows = statements.rows_of(ids, statements.visible(question.as_of))[: question.top_k]
     return tuple(
-        _item_hit(statements, row, question.as_of, 1.0, rank, {"category": 1.0})
+        item_hit_of(statements, row, question.as_of, 1.0, rank, {"category": 1.0})
         for rank, row in enumerate(rows, start=1)
     )
 
 
-def _items(statements: Statements, question: Question) -> tuple[tuple[ItemHit, ...], float, float | None]:
+def _items(
+    statements: Statements, question: Question, themes: Mapping[str, float], lifts: Mapping[str, float]
+) -> tuple[tuple[ItemHit, ...], float, float | None]:
     """Return the item hits, the best similarity among the first of them, and the confidence in them."""
     visible = statements.visible(question.as_of)
     if not visible.any():
         return (), 0.0, None
+    # What a newer statement replaced comes back beside that one.
+    outdated = statements.outdated(question.as_of, visible)
+    visible[list(outdated)] = True
     found = signals_of(statements, Asked(question.text, question.vector), visible)
     scores = np.where(visible, fuse(found.signals, found.short), -np.inf).astype(np.float32)
+    added = _lifted(statements, best(scores, question.top_k + CONSIDERED), question.as_of, themes, lifts)
+    for row, signals in added.items():
+        scores[row] += sum(WEIGHTS[name].at(found.short) * value for name, value in signals.items())
     rows = pick(scores, statements.layout.messages, question.top_k)
+    if outdated and not asks_about_the_past(question.text):
+        rows = newer_first(rows, outdated)[: question.top_k]
     hits = tuple(
-        _item_hit(statements, row, question.as_of, float(scores[row]), rank, _present(found, row))
+        item_hit_of(
+            statements, row, question.as_of, float(scores[row]), rank, _present(found, row) | added.get(row, {})
+        )
         for rank, row in enumerate(rows, start=1)
+    )
+    hits = tuple(
+        hit.model_copy(update={"superseded_by": statements.ids[outdated[row]]}) if row in outdated else hit
+        for hit, row in zip(hits, rows, strict=True)
     )
     judged = rows[:_JUDGED_HITS]
     sure = confidence(scores, max((float(found.coverage[row]) for row in judged), default=0.0))
     return hits, max((float(found.similarity[row]) for row in judged), default=0.0), sure
+
+
+def _lifted(
+    statements: Statements,
+    rows: Iterable[int],
+    as_of: int,
+    themes: Mapping[str, float],
+    lifts: Mapping[str, float],
+) -> dict[int, dict[str, float]]:
+    """Return what categories and feedback add to the candidates: how well its best theme fits, and past verdicts."""
+    added: dict[int, dict[str, float]] = {}
+    for row in map(int, rows):
+        identifier = statements.ids[row]
+        fits = max((themes.get(one, 0.0) for one in statements.categories_of(identifier, as_of)), default=0.0)
+        told = {"category": round(fits, 4), "feedback": round(lifts.get(identifier, 0.0), 4)}
+        added[row] = {name: value for name, value in told.items() if value}
+    return added
 
 
 def _present(found: Signalled, row: int) -> dict[str, float]:
@@ -208,14 +242,19 @@ def _present(found: Signalled, row: int) -> dict[str, float]:
 
 def _resources(corpus: Corpus, question: Question) -> tuple[tuple[ResourceHit, ...], float]:
     """Return the segments, without their items, and the best similarity of the first two."""
-    found = _tier(corpus, question)
-    return tuple(_resource_hit(one) for one in found), max((one.similarity for one in found[:2]), default=0.0)
+    scores, similarity = _scored(corpus, question)
+    rows = best(scores, question.top_k)
+    hits = tuple(
+        resource_hit_of(corpus, int(row), round(float(scores[row]), 4), rank) for rank, row in enumerate(rows, start=1)
+    )
+    return hits, max((float(similarity[row]) for row in rows[:2]), default=0.0)
 
 
-def _resource_hit(found: _Ranked) -> ResourceHit:
-    resource, name, unit, start, end, text, messages, time = found.shown
+def resource_hit_of(corpus: Corpus, row: int, score: float = 0.0, rank: int = 1) -> ResourceHit:
+    """Return a row of the segment layer as a hit, without its items."""
+    resource, name, unit, start, end, text, messages, time = cast("tuple[Any, ...]", corpus.shown[row])
     return ResourceHit(
-        id=found.id,
+        id=corpus.ids[row],
         resource_id=resource,
         name=name,
         text=text,
@@ -223,14 +262,20 @@ def _resource_hit(found: _Ranked) -> ResourceHit:
         message_ids=tuple(messages or ()),
         time=time,
         items=(),
-        score=found.score,
-        rank=found.rank,
+        score=score,
+        rank=rank,
     )
 
 
-def _item_hit(
-    statements: Statements, row: int, as_of: int, score: float, rank: int, signals: dict[str, float]
+def item_hit_of(
+    statements: Statements,
+    row: int,
+    as_of: int,
+    score: float = 0.0,
+    rank: int = 1,
+    signals: Mapping[str, float] | None = None,
 ) -> ItemHit:
+    """Return a row of the item layer as a hit, with the sources and categories that it had at a moment."""
     identifier = statements.ids[row]
     kind, text, speaker, happened = statements.shown[row]
     return ItemHit(
@@ -243,7 +288,7 @@ def _item_hit(
         categories=statements.categories_of(identifier, as_of),
         score=round(score, 4),
         rank=rank,
-        signals=signals,
+        signals=dict(signals or {}),
     )
 
 

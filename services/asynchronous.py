@@ -25,6 +25,7 @@ from .results import EventView, FeedbackReceipt, Memorized, Status
 
 if TYPE_CHECKING:
     from .protocols import Embedder, Extractor
+    from .settings import Settings
 
 HistoryLike = Sequence[Mapping[str, Any] | Turn]
 # A past moment: a log position, or a time with its zone.
@@ -48,12 +49,14 @@ class AsyncMemory:
         tenant: str = "default",
         embedder: "Embedder | None" = None,
         extractor: "Extractor | None" = None,
+        settings: "Settings | None" = None,
     ) -> Self:
         """Open a memory in this process: server, consumers and stores in ``data_dir``.
 
         With ``nats_url`` the log is on that server and only the projections are in ``data_dir``. ``embedder`` and
         ``extractor`` (the protocols of ``memstream.services.protocols``) take the place of the local ones; the same
-        embedder has to be given each time. Raises DataDirectoryInUse when another process has it open,
+        embedder has to be given each time. ``settings`` names language models, ceilings and the like; without them the
+        environment does (``MEMSTREAM_…``). Raises DataDirectoryInUse when another process has it open,
         LogUnavailable when the server does not answer.
         """
         with _explained("Memory.open", "server"):
@@ -61,7 +64,8 @@ class AsyncMemory:
             from .settings import Settings  # noqa: PLC0415 - a client does not wait for pydantic-settings
 
         stack = AsyncExitStack()
-        settings = Settings(data_dir=Path(data_dir), nats_url=nats_url, tenant=tenant)
+        told: dict[str, Any] = {"data_dir": Path(data_dir), "nats_url": nats_url, "tenant": tenant}
+        settings = Settings(**told) if settings is None else settings.model_copy(update=told)
         service = await stack.enter_async_context(
             run(settings, ("memory", "extraction", "embedding"), embedder=embedder, extractor=extractor)
         )
@@ -153,6 +157,7 @@ class AsyncUser:
         top_k: int = 10,
         max_tokens: int = 2_000,
         exhaustive: bool = False,
+        use_model: bool = True,
         as_of: When | None = None,
         session: str | None = None,
         agent: str | None = None,
@@ -160,7 +165,7 @@ class AsyncUser:
         """Ask memory; see ``Retrieved`` for what comes back.
 
         ``top_k`` (1–100) bounds the hits of each tier, ``max_tokens`` the ``context``. ``exhaustive`` searches every
-        tier even when an earlier one suffices. ``as_of`` (a log position or a time) asks what memory would have
+        tier even when an earlier one suffices. ``use_model=False`` asks no configured language model. ``as_of`` (a log position or a time) asks what memory would have
         answered at that moment; the other methods that read take it, too. Raises InvalidInput, and ModelRequired for ``method="llm"`` without a model.
         """
         request = _checked(
@@ -172,6 +177,7 @@ class AsyncUser:
             top_k=top_k,
             max_tokens=max_tokens,
             exhaustive=exhaustive,
+            use_model=use_model,
             as_of=as_of,
         )
         return await self._backend.retrieve(self.scope, request, Labels(session=session, agent=agent))

@@ -22,7 +22,6 @@ from .embedders import DEFAULT, SPACE_TYPES, EmbedderChoice, embedder_named
 from .embedding import FactEmbedding
 from .engine import Engine
 from .extraction import ResourceExtraction
-from .local.extractor import RuleExtractor
 from .memory import MemoryProcess
 from .operating import Operations
 from .operations import Operator
@@ -30,6 +29,7 @@ from .protocols import Embedder, Extractor
 from .reads import Port
 from .rpc import RemotePort, serve, serve_operations
 from .settings import Settings
+from .thinking import open_thinking
 from .watching import watch
 from .workers import WorkerPool
 
@@ -64,31 +64,35 @@ async def run(
     Without ``settings.nats_url`` the NATS server is started in the data directory, which is then ours alone.
     """
     chosen: frozenset[Part] = frozenset(parts)
-    vectors = EmbedderChoice(embedder or embedder_named(DEFAULT))
     async with AsyncExitStack() as stack:
+        local = embedder or embedder_named(DEFAULT)
         # Loads the model in a thread while the rest starts, so that the first caller does not wait for it.
-        warming = asyncio.create_task(vectors.embed(["warm up " * 1_000]), name="embedder")
+        warming = asyncio.create_task(local.embed(["warm up " * 1_000]), name="embedder")
         stack.push_async_callback(end, warming)
         url = await _server(settings, chosen, stack)
         nc = await connect(url, name="memstream-log")
         stack.push_async_callback(disconnect, nc)
         log = await EventLog.open(nc, replicas=settings.replicas)
+        thinking = await open_thinking(settings, log, stack)
+        vectors = await thinking.embedder_choice(log, local)
         spaces_until = await vectors.read(log)
         memory: MemoryProcess | None = None
         remote = RemotePort(nc)
         port: Port = remote
         operator: Operator = remote
         if "memory" in chosen:
-            memory = port = await MemoryProcess.open(log, settings.data_dir / "projection", vectors)
+            memory = port = await MemoryProcess.open(
+                log, settings.data_dir / "projection", vectors, thinking.advisor, thinking.writer
+            )
             stack.push_async_callback(memory.close)
-            operator = Operations(log, memory, vectors)
+            operator = Operations(log, memory, vectors, thinking)
         broker = _broker(url)
         pool = WorkerPool(broker)
         if memory is not None:
             serve(broker, memory)
             serve_operations(broker, nc, operator)
         if "extraction" in chosen:
-            work = ResourceExtraction(log, port, extractor or RuleExtractor(vectors))
+            work = ResourceExtraction(log, port, extractor or thinking.extractor(port, vectors))
             pool.add_extraction(work, settings.extraction_concurrency)
         if "embedding" in chosen:
             await _fill_spaces(log, vectors, pool)

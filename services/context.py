@@ -39,7 +39,13 @@ def _sections(recalled: Recalled) -> Iterator[tuple[str, list[str]]]:
     yield (
         "items",
         [
-            _item_line(hit.text, hit.speaker, f"{hit.happened:%Y-%m-%d}" if hit.happened else "", hit.id)
+            _item_line(
+                hit.text,
+                hit.speaker,
+                f"{hit.happened:%Y-%m-%d}" if hit.happened else "",
+                hit.id,
+                outdated=hit.superseded_by is not None,
+            )
             for hit in recalled.items
         ],
     )
@@ -54,6 +60,6 @@ def _sections(recalled: Recalled) -> Iterator[tuple[str, list[str]]]:
         yield "categories", [hit.summary for hit in recalled.categories if hit.summary]
 
 
-def _item_line(text: str, speaker: str | None, day: str, identifier: str) -> str:
-    who = ", ".join(part for part in (day, speaker) if part)
+def _item_line(text: str, speaker: str | None, day: str, identifier: str, *, outdated: bool) -> str:
+    who = ", ".join(part for part in (day, speaker, "no longer so" if outdated else "") if part)
     return f"- {f'({who}) ' if who else ''}{' '.join(text.split())} [^{identifier}]"

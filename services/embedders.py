@@ -1,7 +1,7 @@
 """Which embedder is in use: the one that the log says, for every process alike, switched while they run."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -46,9 +46,10 @@ class Filled(NamedTuple):
 class EmbedderChoice:
     """An embedder that is always the active one; ``filled`` are all spaces that facts are embedded in."""
 
-    def __init__(self, first: Embedder) -> None:
+    def __init__(self, first: Embedder, others: Mapping[str, Embedder] | None = None) -> None:
         self.current = first
         self._first = first
+        self._others = dict(others or {})
         self._filled: dict[tuple[str, int], Filled] = {_key(first.space): Filled(first, None)}
         self._switched = asyncio.Condition()
 
@@ -94,12 +95,23 @@ class EmbedderChoice:
         async with asyncio.timeout(timeout), self._switched:
             await self._switched.wait_for(lambda: self.space == space)
 
+    def named(self, name: str) -> Embedder:
+        """Return an embedder by its name: a configured endpoint's, or a local one; raise InvalidInput."""
+        if name in self._others:
+            return self._others[name]
+        if name.startswith("endpoint:"):
+            raise InvalidInput(
+                f"memory is, or is to be, embedded with {name!r}, which is not configured: "
+                f"set MEMSTREAM_EMBEDDING_MODEL={name.partition(':')[2]}, or name it in the models file"
+            )
+        return embedder_named(name)
+
     def _embedder(self, space: Space, name: str) -> Embedder:
         # The first one keeps its object: it may be one that no name stands for.
         if space == self._first.space:
             return self._first
         known = self._filled.get(_key(space))
-        return known.embedder if known is not None else embedder_named(name)
+        return known.embedder if known is not None else self.named(name)
 
 
 def _key(space: Space) -> tuple[str, int]:

@@ -102,6 +102,7 @@ class Engine:
             sufficient_at=found.recalled.sufficient_at,
             confidence=found.recalled.confidence,
             as_of=found.recalled.as_of,
+            unread=dict(found.recalled.unread),
             usage=found.usage,
         )
 

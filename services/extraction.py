@@ -19,14 +19,16 @@ from memstream.events.types import (
     CategoryCreated,
     Event,
     ExtractionFailed,
+    ItemReinforced,
     ItemsExtracted,
+    ItemSuperseded,
     ResourceDescribed,
     ResourceIngested,
 )
 
 from .describing import Description, describe
 from .local.echo import served_statements
-from .protocols import Extraction, Extractor, Material
+from .protocols import Distilled, Estimates, Extraction, Extractor, Material
 from .reads import GetKnown, Port
 
 logger = logging.getLogger("memstream.extraction")
@@ -56,6 +58,10 @@ class ResourceExtraction:
         described = await self._describe(event)
         extraction = await self._extractor.extract(await self._material(event, described, as_of))
         return self._extracted_events(event, extraction, run)
+
+    async def estimate(self, event: ResourceIngested, extractor: Estimates, *, as_of: int) -> int:
+        """Return about how many tokens an extractor would read of a resource."""
+        return extractor.estimate(await self._material(event, await self._describe(event), as_of))
 
     async def process(self, event: ResourceIngested) -> None:
         """Describe and extract one resource; raises InvalidInput for content that no attempt can read."""
@@ -115,26 +121,68 @@ class ResourceExtraction:
             )
             for category in extraction.new_categories
         ]
-        parts = list(_in_parts(extraction.items)) or [[]]
-        extracted: list[Event] = [
+        return [*created, *self._statements(event, extraction, run), *_consequences(event, extraction.distilled, run)]
+
+    def _statements(self, event: ResourceIngested, extraction: Extraction, run: int) -> list[Event]:
+        """Return the events that hold the statements: first those of the rules, then those of a model."""
+        own = p.ItemsExtractedData(
+            resource_id=event.data.resource_id,
+            run=run,
+            skipped=tuple(extraction.skipped),
+            extractor=self._extractor.name,
+            usage=extraction.usage,
+        )
+        held = [(own, extraction.items)]
+        if (distilled := extraction.distilled) is not None:
+            told: dict[str, object] = {"extractor": distilled.author, "prompt_version": distilled.prompt_version}
+            told |= {"skipped": (), "rejected": tuple(distilled.rejected), "usage": distilled.usage}
+            held.append((own.model_copy(update=told), distilled.items))
+        parts = [
+            (data if first else data.model_copy(update={"skipped": (), "rejected": (), "usage": p.Usage()}), items)
+            for data, statements in held
+            for first, items in _marked(list(_in_parts(statements)) or [[]])
+        ]
+        return [
             ItemsExtracted.of(
                 event.scope,
-                p.ItemsExtractedData(
-                    resource_id=event.data.resource_id,
-                    run=run,
-                    part=number,
-                    parts=len(parts),
-                    items=tuple(items),
-                    skipped=tuple(extraction.skipped) if number == 0 else (),
-                    extractor=self._extractor.name,
-                    usage=extraction.usage if number == 0 else p.Usage(),
-                ),
+                data.model_copy(update={"part": number, "parts": len(parts), "items": tuple(items)}),
                 id=derived_id(event.id, "items.extracted", *([run] if run else []), number),
                 cause=event,
             )
-            for number, items in enumerate(parts)
+            for number, (data, items) in enumerate(parts)
         ]
-        return [*created, *extracted]
+
+
+def _marked(parts: Sequence[list[PartT]]) -> Iterator[tuple[bool, list[PartT]]]:
+    """Yield each part, and whether it is the first."""
+    for number, part in enumerate(parts):
+        yield number == 0, part
+
+
+def _consequences(event: ResourceIngested, distilled: Distilled | None, run: int) -> list[Event]:
+    """Return what a model's statements mean for those that were known, and what it would not say."""
+    if distilled is None:
+        return []
+    found: list[Event] = [
+        ItemReinforced.of(event.scope, data, id=derived_id(event.id, "item.reinforced", run, number), cause=event)
+        for number, data in enumerate(distilled.reinforced)
+    ]
+    found += [
+        ItemSuperseded.of(event.scope, data, id=derived_id(event.id, "item.superseded", run, number), cause=event)
+        for number, data in enumerate(distilled.superseded)
+    ]
+    if distilled.failures:
+        failed = p.ExtractionFailedData(
+            resource_id=event.data.resource_id,
+            stage="extract",
+            reason="; ".join(distilled.failures)[:4_000],
+            attempt=1,
+            parked=True,
+        )
+        found.append(
+            ExtractionFailed.of(event.scope, failed, id=derived_id(event.id, "extraction.failed", run, 0), cause=event)
+        )
+    return found
 
 
 def _described_events(event: ResourceIngested, described: Description) -> list[Event]:

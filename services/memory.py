@@ -4,41 +4,34 @@ A read replica is one more of these: it builds its own DuckDB and LanceDB from t
 """
 
 import asyncio
-import base64
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, cast
 
-import numpy as np
-
-from memstream.events.errors import InvalidInput, MemstreamError, ModelRequired, NotFound, Unavailable
+from memstream.events.errors import InvalidInput, MemstreamError, NotFound, Unavailable
 from memstream.events.log import EventLog
-from memstream.events.payloads import Usage
 from memstream.events.subjects import Scope
 from memstream.events.tasks import end
-from memstream.projections.apply import space_name
 from memstream.projections.differences import difference
 from memstream.projections.generations import Generations
 from memstream.projections.ledger import Ledger
 from memstream.projections.lineage import trace
 from memstream.projections.live import Projection, open_stores
-from memstream.projections.models import MemoryDiff, Recalled
+from memstream.projections.models import MemoryDiff
 from memstream.projections.projector import Commit, Projector
 from memstream.projections.reader import Reader
 from memstream.projections.rebuild import Rebuild, Rebuilt, dropped_positions
-from memstream.projections.recall import Question
 from memstream.projections.staleness import is_stale
 
 from . import reads
-from .context import pack_context
-from .embedders import EmbedderChoice
+from .asking import Advisor, Asking
+from .nearest import nearest
+from .pages import FileWriter
 from .protocols import Embedder
 from .reads import Read, ReplyT
-from .rewriting import rewrite
 from .summaries import Summarizer
 
 logger = logging.getLogger("memstream.memory")
@@ -51,10 +44,19 @@ _FALLBACK_SECONDS = 0.25
 class MemoryProcess:
     """Owns one projection directory. Open it with ``MemoryProcess.open`` and close it with ``close``."""
 
-    def __init__(self, log: EventLog, generations: Generations, projection: Projection, embedder: Embedder) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        generations: Generations,
+        projection: Projection,
+        embedder: Embedder,
+        advisor: Advisor | None = None,
+        writer: FileWriter | None = None,
+    ) -> None:
         self.generations = generations
         self.projection = projection
-        self.summarizer = Summarizer(log, lambda: self.projection, lambda: self._embedder.space)
+        self.summarizer = Summarizer(log, lambda: self.projection, lambda: self._embedder.space, writer)
+        self._asking = Asking(lambda: self.projection, embedder, advisor)
         self._log = log
         self._embedder = embedder
         self._ready_waiters: dict[str, list[asyncio.Event]] = {}
@@ -65,7 +67,14 @@ class MemoryProcess:
         self._closing = False
 
     @classmethod
-    async def open(cls, log: EventLog, directory: Path, embedder: Embedder) -> Self:
+    async def open(
+        cls,
+        log: EventLog,
+        directory: Path,
+        embedder: Embedder,
+        advisor: Advisor | None = None,
+        writer: FileWriter | None = None,
+    ) -> Self:
         """Open the projection in ``directory`` and begin to follow the log.
 
         A damaged or outdated projection is moved aside and rebuilt from the log. Raises LogIntegrityError when the
@@ -74,7 +83,7 @@ class MemoryProcess:
         generations = Generations(directory)
         name = await asyncio.to_thread(generations.serving)
         projection = await Projection.open(log, generations.path(name))
-        process = cls(log, generations, projection, embedder)
+        process = cls(log, generations, projection, embedder, advisor, writer)
         try:
             await process._follow(projection)
             await process.summarizer.start()
@@ -173,6 +182,9 @@ class MemoryProcess:
                 answer = await self._diff(scope, request)
             case reads.GetOutcome():
                 answer = await self._outcome(scope, request)
+            case reads.GetNear():
+                with self.projection.use() as at:
+                    answer = await nearest(at, scope, self._embedder, request)
             case reads.GetProgress():
                 parked = await self.ledger.reading(_count_parked, self.ledger)
                 answer = reads.Progress(position=self.projector.position, parked=parked, failure=self.projector.failure)
@@ -184,53 +196,7 @@ class MemoryProcess:
         return cast("ReplyT", answer)
 
     async def _find(self, scope: Scope, request: reads.Ask, past: int | None) -> reads.Found:
-        if request.method == "llm":
-            raise ModelRequired(
-                "method='llm' reads memory with a language model, and none is configured: "
-                "use method='rag', which needs none"
-            )
-        if not request.query.strip():
-            raise InvalidInput("the query is empty: ask something")
-        started = time.perf_counter()
-        history = request.conversation_history
-        moment = self.projector.position if past is None else past
-        people = await self.ledger.reading(Reader(self.ledger, scope, moment).speakers) if history else []
-        rewritten = rewrite(request.query, history, people)
-        if not rewritten.needs_retrieval:
-            return reads.Found(
-                needs_retrieval=False,
-                rewritten_query=rewritten.query,
-                next_step_query=None,
-                recalled=Recalled(as_of=moment),
-                context="",
-                usage=Usage(seconds=round(time.perf_counter() - started, 6)),
-            )
-        # One embedder for the whole question, whatever is switched to meanwhile.
-        embedder = self._embedder.current if isinstance(self._embedder, EmbedderChoice) else self._embedder
-        space = space_name(embedder.space)
-        with self.projection.use() as at:
-            wording = await at.recall.wording(scope, rewritten.query, space=space, as_of=moment)
-            vector = (await embedder.embed([wording]))[0]
-            question = Question(
-                rewritten.query,
-                space,
-                vector,
-                as_of=moment,
-                top_k=request.top_k,
-                exhaustive=request.exhaustive,
-            )
-            recalled = await at.recall.answer(scope, question)
-        return reads.Found(
-            needs_retrieval=True,
-            rewritten_query=rewritten.query,
-            next_step_query=_next_step(recalled),
-            recalled=recalled,
-            context=pack_context(recalled, request.max_tokens),
-            space=embedder.space.model,
-            dimension=embedder.space.dimension,
-            vector=base64.b64encode(np.asarray(vector, dtype="<f2").tobytes()).decode(),
-            usage=Usage(seconds=round(time.perf_counter() - started, 6)),
-        )
+        return await self._asking.find(scope, request, self.projector.position if past is None else past)
 
     async def moment(self, as_of: int | datetime) -> int:
         """Return the position of a past moment; raise InvalidInput for one that has not come, or that nothing precedes."""
@@ -317,11 +283,6 @@ def _read_outcome(reader: Reader, resource_id: str, page: int) -> reads.Outcome:
     touched = sorted({category for item in items for category in item.categories})
     categories = reader.categories(ids=touched) if touched else []
     return reads.Outcome(resource=resource, items=tuple(items), categories=tuple(categories))
-
-
-def _next_step(recalled: Recalled) -> str | None:
-    """Suggest what to ask next: the words of the question that nothing found so far contains."""
-    return " ".join(recalled.missing) if recalled.sufficient_at is None and recalled.missing else None
 
 
 def _read(ledger: Ledger, scope: Scope, request: Read[Any], moment: int | None) -> object:  # noqa: PLR0911, PLR0912 - one line per question

@@ -26,6 +26,7 @@ from .parking import Parking
 from .reembedding import Reembedding
 from .reextracting import Reextracting
 from .snapshots import Snapshots
+from .thinking import Thinking
 
 _SCRATCH = "scratch-"
 
@@ -35,13 +36,13 @@ Handler = Callable[[Any, Told], Awaitable[Any]]
 class Operations:
     """The operations on one memory process; long ones run one at a time."""
 
-    def __init__(self, log: EventLog, memory: MemoryProcess, embedder: EmbedderChoice) -> None:
+    def __init__(self, log: EventLog, memory: MemoryProcess, embedder: EmbedderChoice, thinking: Thinking) -> None:
         self._log = log
         self._memory = memory
         self._parking = Parking(log, memory)
         self._erasing = Erasing(log, memory, embedder)
         self._snapshots = Snapshots(log, memory)
-        self._reextracting = Reextracting(log, memory, embedder)
+        self._reextracting = Reextracting(log, memory, embedder, thinking)
         self._reembedding = Reembedding(log, memory, embedder)
         self._busy: str | None = None
         # What each operation is called where only one may run at a time, and who carries it out.

@@ -204,10 +204,13 @@ class Reextracted(Frozen):
 
 
 class Reextract(Operation[Reextracted]):
-    """Go over history with another extractor: what it does not say any more is superseded, and stays in the past."""
+    """Go over history with another extractor: what it does not say any more is superseded, and stays in the past.
+
+    A ``prompt_version`` is the language model's; ``extractor`` is "model" then, or not given.
+    """
 
     result = TypeAdapter(Reextracted)
-    extractor: str
+    extractor: str = "model"
     prompt_version: str | None = None
     dry_run: bool = False
 

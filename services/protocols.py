@@ -5,12 +5,21 @@ Anything that a model says ends up in an event; nothing behind these protocols i
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memstream.events.payloads import CategoryCreatedData, ExtractedItem, Skipped, Space, Usage
+from memstream.events.payloads import (
+    CategoryCreatedData,
+    ExtractedItem,
+    ItemReinforcedData,
+    ItemSupersededData,
+    Rejected,
+    Skipped,
+    Space,
+    Usage,
+)
 from memstream.events.payloads import Segment as DescribedSegment
 from memstream.events.subjects import Scope
 from memstream.projections.models import CategoryName
@@ -64,6 +73,23 @@ class Material(NamedTuple):
     served: ServedStatements
 
 
+class Distilled(NamedTuple):
+    """What a language model made of a resource, beside what stands in it word for word.
+
+    ``rejected`` was not believed; ``reinforced`` and ``superseded`` are known statements that it says again or
+    replaces; ``failures`` are the parts of which it would say nothing usable.
+    """
+
+    author: str
+    prompt_version: str
+    items: Sequence[ExtractedItem]
+    rejected: Sequence[Rejected]
+    reinforced: Sequence[ItemReinforcedData]
+    superseded: Sequence[ItemSupersededData]
+    failures: Sequence[str]
+    usage: Usage
+
+
 class Extraction(NamedTuple):
     """What an extractor found: items, what was skipped and why, new categories, and the cost."""
 
@@ -71,6 +97,7 @@ class Extraction(NamedTuple):
     skipped: Sequence[Skipped]
     new_categories: Sequence[CategoryCreatedData]
     usage: Usage
+    distilled: Distilled | None = None
 
 
 class Extractor(Protocol):
@@ -83,4 +110,13 @@ class Extractor(Protocol):
 
     async def extract(self, material: Material) -> Extraction:
         """Return the statements of a resource; every passage gives an item or a reason for none."""
+        ...
+
+
+@runtime_checkable
+class Estimates(Protocol):
+    """An extractor that costs something, and knows how much before."""
+
+    def estimate(self, material: Material) -> int:
+        """Return about how many tokens it would read."""
         ...

@@ -3,11 +3,12 @@
 The same request is answered in process, over NATS and over HTTP, so the three cannot drift apart.
 """
 
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
-from memstream.events.payloads import Frozen, Method, Usage
+from memstream.events.payloads import Frozen, Layer, Method, Usage
 from memstream.events.subjects import Scope
 from memstream.projections.models import (
     Category,
@@ -177,6 +178,24 @@ class GetKnown(Read[Known]):
     reply = TypeAdapter(Known)
 
 
+class Near(Frozen):
+    """A statement that a model made before, and how near it is to another text: a cosine."""
+
+    id: str
+    text: str
+    happened: datetime | None
+    similarity: float
+
+
+class GetNear(Read[list[list[Near]]]):
+    """For each text the ``limit`` live statements of models that are nearest to it, nearest first."""
+
+    reply = TypeAdapter(list[list[Near]])
+    texts: tuple[str, ...]
+    at_least: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    limit: Annotated[int, Field(ge=1, le=20)] = 3
+
+
 class Outcome(Frozen):
     """What memory made of a resource: its first items (a page of them), and the categories that hold these."""
 
@@ -241,6 +260,8 @@ class Ask(Read["Found"]):
     top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K)] = 10
     max_tokens: Annotated[int, Field(ge=50, le=200_000)] = 2_000
     exhaustive: bool = False
+    # Whether a configured language model may be asked; without one there is nothing to ask.
+    use_model: bool = True
 
 
 class Found(Frozen):
@@ -265,7 +286,8 @@ class Retrieved(Frozen):
 
     ``context`` is prompt-ready text within ``max_tokens``; ``sufficient_at`` the tier that sufficed (None: nothing
     did), ``confidence`` the chance that the first ten items hold the whole answer (None: no telling, as in a memory of
-    ten items or fewer); ``as_of`` the log position that answered; ``next_step_query`` what to ask next when something is missing.
+    ten items or fewer); ``as_of`` the log position that answered; ``next_step_query`` what to ask next when something is missing;
+    ``unread`` how much of a layer a reading model had no room for, by layer (``method="llm"``).
     """
 
     retrieval_id: str
@@ -280,6 +302,7 @@ class Retrieved(Frozen):
     sufficient_at: str | None
     confidence: float | None = None
     as_of: int
+    unread: dict[Layer, int] = Field(default_factory=dict[Layer, int])
     usage: Usage
 
 
@@ -312,6 +335,7 @@ def _all_reads() -> dict[str, type[Read[Any]]]:
                 ListParked,
                 GetServed,
                 GetKnown,
+                GetNear,
                 GetOutcome,
                 Settle,
                 Ask,

@@ -17,7 +17,7 @@ from memstream.events.subjects import OPERATOR
 from memstream.events.types import Event
 
 from . import operations as o
-from .embedders import EmbedderChoice, embedder_named
+from .embedders import EmbedderChoice
 from .embedding import EMBEDDED_TYPES, FactEmbedding, has_texts
 from .memory import MemoryProcess
 from .operations import Progress, Told
@@ -38,7 +38,7 @@ class Reembedding:
 
     async def operate(self, operation: o.Reembed, told: Told) -> o.Reembedded:
         """Fill the space of an embedder, switch to it, and drop the old one if asked to."""
-        target, old = embedder_named(operation.model), self._choice.space
+        target, old = self._choice.named(operation.model), self._choice.space
         if target.space == old:
             raise InvalidInput(f"{operation.model!r} is what memory is embedded with already")
         prepared = await self._prepare(operation.model, target.space)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from memstream.events import payloads as p
 from memstream.events import types as t
-from memstream.events.errors import InvalidInput, ModelRequired
+from memstream.events.errors import InvalidInput
 from memstream.events.ids import derived_id
 from memstream.events.log import EventLog
 from memstream.events.subjects import Scope
@@ -22,19 +22,22 @@ from .extraction import ResourceExtraction
 from .local.extractor import RuleExtractor
 from .memory import MemoryProcess
 from .operations import Progress, Told
-from .protocols import Embedder, Extractor
+from .protocols import Embedder, Estimates, Extractor
+from .thinking import Thinking
 
 # A resource that is still being processed for the first time is not gone over again.
 _KNOWN = {"rules": False, "sentences": True}
+_MODEL = "model"
 
 
 class Reextracting:
     """Re-extraction over one memory process."""
 
-    def __init__(self, log: EventLog, memory: MemoryProcess, embedder: Embedder) -> None:
+    def __init__(self, log: EventLog, memory: MemoryProcess, embedder: Embedder, thinking: Thinking) -> None:
         self._log = log
         self._memory = memory
         self._embedder = embedder
+        self._thinking = thinking
 
     async def operate(self, operation: o.Reextract, told: Told) -> o.Reextracted:
         """Go over the resources of one user, or of everybody; with ``dry_run`` only count what would change."""
@@ -65,10 +68,11 @@ class Reextracting:
         return o.Reextracted(extractor=extractor.name, dry_run=operation.dry_run, **counts)
 
     def _named(self, operation: o.Reextract) -> Extractor:
-        if operation.prompt_version is not None:
-            raise ModelRequired("prompts are a language model's, and none is configured: name an --extractor")
+        if operation.prompt_version is not None or operation.extractor == _MODEL:
+            return self._thinking.prompted(self._memory, self._embedder, operation.prompt_version)
         if operation.extractor not in _KNOWN:
-            raise InvalidInput(f"unknown extractor {operation.extractor!r}; known are {', '.join(sorted(_KNOWN))}")
+            known = ", ".join(sorted([*_KNOWN, _MODEL]))
+            raise InvalidInput(f"unknown extractor {operation.extractor!r}; known are {known}")
         return RuleExtractor(self._embedder, per_sentence=_KNOWN[operation.extractor])
 
     async def _resources(self, scope: Scope | None, until: int) -> AsyncIterator[t.ResourceIngested]:
@@ -105,6 +109,11 @@ class Reextracting:
         *,
         dry_run: bool,
     ) -> None:
+        if dry_run and isinstance(extractor, Estimates):
+            # What a model would say is not known before it is paid; what it would read is.
+            counts["resources"] += 1
+            counts["tokens"] += await work.estimate(event, extractor, as_of=event.position)
+            return
         proposed = await work.propose(event, run=run, as_of=event.position)
         items = [item for one in proposed if isinstance(one, t.ItemsExtracted) for item in one.data.items]
         ledger = self._memory.ledger

@@ -29,3 +29,13 @@ class Settings(BaseSettings):
     max_parked: Annotated[int, Field(ge=0)] = 100
     # How many resources one extraction worker has in work at once.
     extraction_concurrency: Annotated[int, Field(ge=1, le=64)] = 8
+    # Language models, by OPENAI_BASE_URL and OPENAI_API_KEY; a file of profiles names others, task by task.
+    llm_model: str | None = None
+    embedding_model: str | None = None
+    embedding_dimension: Annotated[int | None, Field(ge=1, le=65_536)] = None
+    transcription_model: str | None = None
+    vision_model: str | None = None
+    models_file: Path | None = None
+    # Ceilings of a day (UTC): above them extraction waits for the next, and questions do without a model.
+    max_tokens_per_day: Annotated[int | None, Field(ge=1)] = None
+    max_tokens_per_user_per_day: Annotated[int | None, Field(ge=1)] = None

@@ -17,18 +17,18 @@ from memstream.events.payloads import CategorySummarizedData, Space
 from memstream.events.subjects import Scope
 from memstream.events.tasks import end
 from memstream.events.types import CategorySummarized
-from memstream.evolution.extractive import WEIGHED, Draft, write_file
+from memstream.evolution.extractive import WEIGHED
 from memstream.evolution.staleness import StaleCategory, stale_categories
 from memstream.projections.apply import space_name
 from memstream.projections.ledger import Ledger
 from memstream.projections.live import Projection
-from memstream.projections.models import Category
 from memstream.projections.projector import Commit
 from memstream.projections.reader import Reader
 
+from .pages import ExtractiveWriter, FileWriter, Page, Written
+
 logger = logging.getLogger("memstream.summaries")
 
-SUMMARIZER = "extractive-1"
 # Wait for a burst to end: one file for a hundred new items, not a hundred files.
 _QUIET_SECONDS = 0.6
 _LONGEST_WAIT_SECONDS = 10.0
@@ -38,10 +38,17 @@ _RETRY_SECONDS = 2.0
 class Summarizer:
     """Writes stale category files behind the projector's commits."""
 
-    def __init__(self, log: EventLog, serving: Callable[[], Projection], space: Callable[[], Space]) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        serving: Callable[[], Projection],
+        space: Callable[[], Space],
+        writer: FileWriter | None = None,
+    ) -> None:
         self._log = log
         self._serving = serving
         self._space = space
+        self._writer: FileWriter = writer or ExtractiveWriter()
         # None: everybody, as after a start.
         self._dirty: set[str] | None = None
         # Users whose files somebody waits for: theirs are brought up to date to the last item.
@@ -87,7 +94,9 @@ class Summarizer:
     async def _behind(self, scope: Scope) -> bool:
         if self._ledger.position < self._appended:
             return True
-        return bool(await self._ledger.reading(stale_categories, self._ledger, [scope.key], growth=0))
+        return bool(
+            await self._ledger.reading(stale_categories, self._ledger, [scope.key], growth=self._writer.thorough)
+        )
 
     async def _run(self) -> None:
         while True:
@@ -116,9 +125,11 @@ class Summarizer:
     async def _write_all(self, scopes: set[str] | None) -> None:
         """Write the stale files, reading each user's memory once."""
         with self._serving().use() as at:
-            found = await at.ledger.reading(stale_categories, at.ledger, scopes)
+            found = await at.ledger.reading(stale_categories, at.ledger, scopes, growth=self._writer.growth)
             if self._thorough:
-                found += await at.ledger.reading(stale_categories, at.ledger, self._thorough, growth=0)
+                found += await at.ledger.reading(
+                    stale_categories, at.ledger, self._thorough, growth=self._writer.thorough
+                )
         for scope, group in groupby(sorted(set(found)), key=lambda stale: stale.scope):
             try:
                 with self._serving().use() as at:
@@ -129,30 +140,34 @@ class Summarizer:
     async def _write_scope(self, at: Projection, scope: Scope, found: list[StaleCategory]) -> None:
         reader = Reader(at.ledger, scope, at.ledger.position)
         ids = [stale.category_id for stale in found]
-        categories, held = await at.ledger.reading(
-            lambda: (reader.categories(ids=ids), reader.statements(ids, WEIGHED))
+        categories, held, files = await at.ledger.reading(
+            lambda: (reader.categories(ids=ids), reader.statements(ids, WEIGHED), reader.files(ids=ids))
         )
+        before = {file.category_id: file for file in files}
         wanted = [item.id for items in held.values() for item in items]
         vectors = await at.index.vectors_of(scope.key, "item", space_name(self._space()), wanted)
+        pages: list[Page] = []
         for category in categories:
             items = held.get(category.id, [])
             if any(item.id not in vectors for item in items):
                 # Their vectors are on the way, and their commit will wake us.
                 self._dirty = (self._dirty or set()) | {scope.key}
                 continue
-            draft = await asyncio.to_thread(write_file, category, items, vectors)
-            event = _summary(scope, category, draft, reader.as_of)
-            self._appended = (await self._log.append(event)).position
+            pages.append(Page(category, items, vectors, before.get(category.id)))
+        for written in await self._writer.write(scope, pages):
+            self._appended = (await self._log.append(_summary(scope, written, reader.as_of))).position
 
 
-def _summary(scope: Scope, category: Category, draft: Draft, covers: int) -> CategorySummarized:
+def _summary(scope: Scope, written: Written, covers: int) -> CategorySummarized:
     data = CategorySummarizedData(
-        category_id=category.id,
-        text=draft.text,
-        citations=draft.citations,
+        category_id=written.category_id,
+        text=written.text,
+        citations=written.citations,
         covers=covers,
-        summarizer=SUMMARIZER,
+        summarizer=written.summarizer,
+        prompt_version=written.prompt_version,
+        usage=written.usage,
     )
     # The correlation carries a time, so that the log is not searched for an id that can only be new.
-    identifier = derived_id(category.id, "category.summarized", covers)
+    identifier = derived_id(written.category_id, "category.summarized", covers)
     return CategorySummarized.of(scope, data, id=identifier, correlation=new_id())

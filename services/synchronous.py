@@ -20,6 +20,7 @@ from .results import EventView, FeedbackReceipt, Memorized, Status
 
 if TYPE_CHECKING:
     from .protocols import Embedder, Extractor
+    from .settings import Settings
 
 T = TypeVar("T")
 
@@ -73,9 +74,12 @@ class Memory:
         tenant: str = "default",
         embedder: "Embedder | None" = None,
         extractor: "Extractor | None" = None,
+        settings: "Settings | None" = None,
     ) -> Self:
         """See ``AsyncMemory.open``."""
-        opening = AsyncMemory.open(data_dir, nats_url=nats_url, tenant=tenant, embedder=embedder, extractor=extractor)
+        opening = AsyncMemory.open(
+            data_dir, nats_url=nats_url, tenant=tenant, embedder=embedder, extractor=extractor, settings=settings
+        )
         return cls._started(opening)
 
     @classmethod
@@ -175,6 +179,7 @@ class User:
         top_k: int = 10,
         max_tokens: int = 2_000,
         exhaustive: bool = False,
+        use_model: bool = True,
         as_of: When | None = None,
         session: str | None = None,
         agent: str | None = None,
@@ -188,6 +193,7 @@ class User:
                 top_k=top_k,
                 max_tokens=max_tokens,
                 exhaustive=exhaustive,
+                use_model=use_model,
                 as_of=as_of,
                 session=session,
                 agent=agent,

@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from memstream.events.errors import InvalidInput
 from memstream.services import operations as o
 from memstream.services.operations import Operation, Told
 
@@ -152,8 +153,10 @@ def reembed(
 
 @app.command()
 def reextract(
-    extractor: Annotated[str, typer.Option(help="rules, or sentences (every sentence a statement of its own).")],
-    prompt_version: Annotated[str | None, typer.Option(help="A language model's prompt; needs a model.")] = None,
+    extractor: Annotated[
+        str | None, typer.Option(help="rules, sentences (every sentence a statement of its own), or model.")
+    ] = None,
+    prompt_version: Annotated[str | None, typer.Option(help="A language model's prompt, such as extract-1.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would change.")] = False,
     user: SomeUserOption = None,
     tenant: TenantOption = "default",
@@ -163,12 +166,15 @@ def reextract(
 ) -> None:
     """Go over history with another extractor; what it no longer states is superseded, and stays in the past.
 
-    Examples: `memstream reextract --extractor sentences --dry-run` · `memstream reextract --extractor rules -u ana`
+    Examples: `memstream reextract --extractor sentences --dry-run` · `memstream reextract --extractor rules -u ana` ·
+    `memstream reextract --prompt-version extract-1 --dry-run` (how many tokens the model would read)
     """
     where = Where(user or "", tenant, data_dir, url, as_json)
     with errors_end(as_json):
+        if extractor is None and prompt_version is None:
+            raise InvalidInput("name an --extractor, or the --prompt-version of a language model")
         operation = o.Reextract(
-            tenant=tenant, user=user, extractor=extractor, prompt_version=prompt_version, dry_run=dry_run
+            tenant=tenant, user=user, extractor=extractor or "model", prompt_version=prompt_version, dry_run=dry_run
         )
         found = carried_out(where, operation)
         where.print(found) if as_json else show.show_reextracted(out, found)

@@ -1,0 +1,115 @@
+"""What feedback says about items and categories: those that were used rise, those that were wrong sink, within bounds.
+
+A verdict speaks for every question a little, and for questions like the one it was given for a lot. Older verdicts
+fade as newer ones come. The lift of a hit lies in -1..1 whatever is said about it, and its weight is small (see
+``ranking``), so that no feedback buries a fact.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .changes import Changes
+from .ledger import Ledger
+
+Floats = NDArray[np.float32]
+_SAYS: Final[Mapping[str, float]] = {"used": 1.0, "helpful": 1.0, "wrong": -1.0}
+# Two like questions: how fast they stop being alike, as a power of their cosine.
+_ALIKE = 4
+# After so many later verdicts of the user, one counts half.
+_HALF_LIFE = 500
+# Verdicts beyond these are too old to count for anything.
+_REMEMBERED = 5_000
+_USERS = 5_000
+
+
+class Experience(NamedTuple):
+    """One user's verdicts, oldest first: whom each is about, what it says, its position and its question's vector."""
+
+    hits: tuple[str, ...]
+    says: Floats
+    made: NDArray[np.int64]
+    vectors: Floats
+
+    def lifts(self, vector: Floats | None, as_of: int) -> dict[str, float]:
+        """Return the lift of each hit that was ever judged, for one question."""
+        count = int(np.searchsorted(self.made, as_of, side="right"))
+        if not count:
+            return {}
+        fading = 0.5 ** (np.arange(count - 1, -1, -1) / _HALF_LIFE)
+        said = self.says[:count] * fading
+        alike = self._alike(vector)[:count] * said
+        found: dict[str, tuple[float, float]] = {}
+        for place in np.flatnonzero(said):
+            hit = self.hits[place]
+            always, likely = found.get(hit, (0.0, 0.0))
+            found[hit] = always + float(said[place]), likely + float(alike[place])
+        return {hit: float(np.tanh(always / 2) + np.clip(likely, -1, 1)) / 2 for hit, (always, likely) in found.items()}
+
+    def _alike(self, vector: Floats | None) -> Floats:
+        """Return how much each verdict's question is like this one, 0..1."""
+        if vector is None or self.vectors.shape[1] != len(vector):
+            return np.zeros(len(self.hits), np.float32)
+        unit = np.asarray(vector, np.float32) / max(float(np.linalg.norm(vector)), 1e-12)
+        return np.asarray(np.clip(self.vectors @ unit, 0, 1) ** _ALIKE, np.float32)
+
+
+_NOTHING = Experience((), np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros((0, 0), np.float32))
+
+
+class Experiences:
+    """The experience of each user that asks, read from the ledger when it has grown."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._held: OrderedDict[tuple[str, str | None], Experience] = OrderedDict()
+
+    def commit(self, changes: Changes, *, behind: bool) -> None:
+        """Hear what a commit brought."""
+        if behind:
+            self._held.clear()
+        for row in changes.rows.get("verdicts", ()):
+            for key in [key for key in self._held if key[0] == row[0]]:
+                del self._held[key]
+
+    async def of(self, scope: str, space: str | None) -> Experience:
+        """Return what feedback has said so far in a user's memory."""
+        key = (scope, space)
+        held = self._held.get(key)
+        if held is None:
+            held = self._held[key] = await self._ledger.reading(_load, self._ledger, scope, space)
+        self._held.move_to_end(key)
+        while len(self._held) > _USERS:
+            self._held.popitem(last=False)
+        return held
+
+
+def _load(ledger: Ledger, scope: str, space: str | None) -> Experience:
+    rows = ledger.rows(
+        "SELECT v.hit_id, v.verdict, v.made, q.vector FROM verdicts v LEFT JOIN query_vectors q "
+        "ON q.scope = v.scope AND q.retrieval_id = v.retrieval_id AND q.space = ? "
+        "WHERE v.scope = ? ORDER BY v.made DESC, v.hit_id, v.verdict LIMIT ?",
+        [space or "", scope, _REMEMBERED],
+    )[::-1]
+    if not rows:
+        return _NOTHING
+    return Experience(
+        hits=tuple(row[0] for row in rows),
+        says=np.asarray([_SAYS[row[1]] for row in rows], np.float32),
+        made=np.asarray([row[2] for row in rows], np.int64),
+        vectors=_matrix([row[3] for row in rows]),
+    )
+
+
+def _matrix(blobs: Sequence[bytes | None]) -> Floats:
+    """Return one row for each vector, of length 1; none where a question had no vector in this space."""
+    known = [np.frombuffer(one, "<f2").astype(np.float32) if one else None for one in blobs]
+    width = max((len(one) for one in known if one is not None), default=0)
+    matrix = np.zeros((len(known), width), np.float32)
+    for row, one in enumerate(known):
+        if one is not None and len(one) == width:
+            matrix[row] = one / max(float(np.linalg.norm(one)), 1e-12)
+    return matrix

@@ -316,6 +316,8 @@ class VectorsEmbeddedData(Frozen):
     space: Space
     vectors: Annotated[tuple[Embedded, ...], Field(min_length=1)]
     resource_id: str | None = None
+    # What an endpoint took for them; None: they were made here, for nothing.
+    usage: Usage | None = None
 
 
 class ServedHit(Frozen):

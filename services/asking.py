@@ -24,7 +24,7 @@ from .protocols import Embedder, Matrix
 from .reads import Ask, Found, Turn
 from .rewriting import rewrite
 from .shelves import ProjectedShelf, Shelf
-from .spending import usage_of
+from .spending import metered, usage_of
 
 logger = logging.getLogger("memstream.asking")
 
@@ -122,7 +122,8 @@ class Asking:
         space = space_name(embedder.space)
         with self._serving().use() as at:
             wording = await at.recall.wording(scope, meaning.query, space=space, as_of=as_of)
-            vector = await _embedded(embedder, wording)
+            with metered() as embedding:
+                vector = await _embedded(embedder, wording)
             question = Question(
                 meaning.query, space, vector, as_of=as_of, top_k=request.top_k, exhaustive=request.exhaustive
             )
@@ -146,7 +147,7 @@ class Asking:
             space=embedder.space.model if vector is not None else None,
             dimension=embedder.space.dimension if vector is not None else 0,
             vector=None if vector is None else base64.b64encode(np.asarray(vector, dtype="<f2").tobytes()).decode(),
-            usage=usage_of(verdict.usage, 0.0),
+            usage=usage_of([*embedding, *verdict.usage], 0.0),
         )
 
     async def _read(self, scope: Scope, request: Ask, meaning: Meaning, as_of: int, advisor: Advisor) -> Found:

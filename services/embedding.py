@@ -1,6 +1,7 @@
 """Embedding: facts in, vectors out, as events; the only place where vectors enter the log."""
 
 import base64
+import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from memstream.events.log import EventLog
 from memstream.events.types import Event
 
 from .protocols import Embedder, Matrix
+from .spending import metered, usage_of
 
 # The events that bring something to embed.
 EMBEDDED_TYPES = (
@@ -43,7 +45,10 @@ class FactEmbedding:
         texts = list(_texts(event))
         if not texts:
             return
-        vectors = await self._embedder.embed([one.text for one in texts])
+        started = time.perf_counter()
+        with metered() as spent:
+            vectors = await self._embedder.embed([one.text for one in texts])
+        usage = usage_of(spent, time.perf_counter() - started) if spent else None
         space = self._embedder.space
         per_event = max(1, _VECTOR_BYTES // (3 * space.dimension + 120))
         events: list[Event] = [
@@ -53,6 +58,7 @@ class FactEmbedding:
                     space=space,
                     vectors=encode_vectors(texts[start : start + per_event], vectors[start : start + per_event]),
                     resource_id=_resource_of(event),
+                    usage=usage if start == 0 else None,
                 ),
                 id=derived_id(event.id, "vectors.embedded", space.model, space.dimension, start),
                 cause=event,

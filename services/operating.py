@@ -18,6 +18,7 @@ from memstream.projections.rebuild import Rebuild, Rebuilt, dropped_positions
 
 from . import operations as o
 from .archive import export_log, import_log
+from .costs import report_costs
 from .embedders import EmbedderChoice
 from .erasing import Erasing
 from .memory import MemoryProcess
@@ -39,6 +40,7 @@ class Operations:
     def __init__(self, log: EventLog, memory: MemoryProcess, embedder: EmbedderChoice, thinking: Thinking) -> None:
         self._log = log
         self._memory = memory
+        self._thinking = thinking
         self._parking = Parking(log, memory)
         self._erasing = Erasing(log, memory, embedder)
         self._snapshots = Snapshots(log, memory)
@@ -58,6 +60,7 @@ class Operations:
             o.ForgetUser: ("erasure", self._forget),
             o.Reembed: ("re-embedding", self._reembed),
             o.Reextract: ("re-extraction", self._reextract),
+            o.ReportCosts: (None, self._report_costs),
             o.Export: (None, self._export),
             o.Import: ("import", self._import),
             o.CreateSnapshot: ("snapshot", self._create_snapshot),
@@ -97,6 +100,9 @@ class Operations:
 
     async def _reextract(self, operation: o.Reextract, told: Told) -> o.Reextracted:
         return await self._reextracting.operate(operation, told)
+
+    async def _report_costs(self, operation: o.ReportCosts, _told: Told) -> o.CostReport:
+        return await report_costs(self._log, operation.scope, self._thinking.prices)
 
     async def _export(self, operation: o.Export, told: Told) -> o.Exported:
         dropped = await dropped_positions(self._log)

@@ -215,6 +215,30 @@ class Reextract(Operation[Reextracted]):
     dry_run: bool = False
 
 
+class Cost(Frozen):
+    """What one task of one model has cost; ``dollars`` where its prices are in the models file."""
+
+    task: str
+    model: str
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    seconds: float
+    dollars: float | None
+
+
+class CostReport(Frozen):
+    """What language models have cost, by task and model."""
+
+    costs: tuple[Cost, ...]
+
+
+class ReportCosts(Operation[CostReport]):
+    """Add up what the log says that language models cost: one user's, or everybody's."""
+
+    result = TypeAdapter(CostReport)
+
+
 class Exported(Frozen):
     """What an export holds: events and resources, up to which position, in which file of how many bytes."""
 
@@ -335,6 +359,7 @@ OPERATIONS: dict[str, type[Operation[Any]]] = {
         *(ForgetItem, ForgetResource, ForgetUser),
         Reembed,
         Reextract,
+        ReportCosts,
         *(Export, Import, CreateSnapshot, ListSnapshots, RestoreSnapshot),
     )
 }

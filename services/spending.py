@@ -1,6 +1,8 @@
 """Adding up what tasks cost."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from memstream.events.payloads import TaskUsage, Usage
 
@@ -29,3 +31,23 @@ def _plus(one: TaskUsage, other: TaskUsage) -> TaskUsage:
             name: getattr(one, name) + getattr(other, name) for name in ("calls", "tokens_in", "tokens_out", "seconds")
         }
     )
+
+
+_METER: ContextVar[list[TaskUsage] | None] = ContextVar("memstream_meter", default=None)
+
+
+@contextmanager
+def metered() -> Iterator[list[TaskUsage]]:
+    """Collect what is spent inside, by whoever is called, however deep."""
+    spent: list[TaskUsage] = []
+    token = _METER.set(spent)
+    try:
+        yield spent
+    finally:
+        _METER.reset(token)
+
+
+def spend(usage: TaskUsage) -> None:
+    """Tell whoever meters what was spent."""
+    if (spent := _METER.get()) is not None:
+        spent.append(usage)

@@ -124,6 +124,8 @@ class Summarizer:
 
     async def _write_all(self, scopes: set[str] | None) -> None:
         """Write the stale files, reading each user's memory once."""
+        # What the last round wrote must be seen first, or it would be written, and paid for, again.
+        await self._serving().projector.wait_for(self._appended)
         with self._serving().use() as at:
             found = await at.ledger.reading(stale_categories, at.ledger, scopes, growth=self._writer.growth)
             if self._thorough:

@@ -47,6 +47,12 @@ class Thinking:
 
         return ModelExtractor(self.models, port, embedder)
 
+    @property
+    def prices(self) -> dict[str, tuple[float | None, float | None]]:
+        """Dollars for a million tokens in and out, by model."""
+        profiles = self.models.profiles.values() if self.models else ()
+        return {one.model: (one.price_in, one.price_out) for one in profiles}
+
     def prompted(self, port: Port, embedder: Embedder, version: str | None) -> Extractor:
         """Return the model's extractor with a version of its prompt; raises ModelRequired, and InvalidInput."""
         if self.models is None or not self.models.chats:

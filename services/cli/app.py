@@ -14,7 +14,7 @@ from memstream import __version__
 from memstream.events.errors import InvalidInput
 from memstream.services.reads import MAX_TOP_K
 
-from . import forgetting, operating, reading, show, snapshots
+from . import forgetting, operating, reading, reporting, show, snapshots
 from .session import (
     DATA,
     EXIT_CODES,
@@ -45,6 +45,7 @@ app.add_typer(reading.app)
 app.add_typer(operating.app)
 app.add_typer(forgetting.app, name="forget")
 app.add_typer(snapshots.app, name="snapshot")
+app.add_typer(reporting.app, name="report")
 
 
 def _version(wanted: bool) -> None:
@@ -258,7 +259,7 @@ def doctor(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this installation: packages, the NATS server, the embedder, the disk, and a round trip.
+    """Check this installation: packages, the NATS server, the embedder, models, the disk, and a round trip.
 
     Example: `memstream doctor`
     """

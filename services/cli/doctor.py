@@ -14,6 +14,8 @@ from memstream.events.errors import MemstreamError
 from memstream.events.server import server_binary
 from memstream.services.announcement import running_service
 from memstream.services.local.embedder import WordLlamaEmbedder
+from memstream.services.models.profiles import profiles_in
+from memstream.services.settings import Settings
 from memstream.services.synchronous import Memory
 
 _PACKAGES = ("nats-py", "pydantic", "duckdb", "lancedb", "faststream", "fastapi", "wordllama")
@@ -38,7 +40,7 @@ def diagnose(data_dir: Path, url: str | None) -> list[Check]:
         ("service", lambda: _service(data_dir, url)),
         ("round trip", _round_trip),
     ]
-    return [_run(name, check) for name, check in checks]
+    return [*(_run(name, check) for name, check in checks), *_models()]
 
 
 def _run(name: str, check: Callable[[], str]) -> Check:
@@ -73,6 +75,21 @@ def _embedder() -> str:
     return f"{embedder.space.model}, {embedder.space.dimension} dimensions, loaded in {loaded:.2f} s"
 
 
+def _models() -> list[Check]:
+    """Try each language model that the settings name; none is named by default."""
+    try:
+        settings = Settings()
+        if not profiles_in(settings):
+            return [
+                Check("language models", True, "none configured: rules do their work (MEMSTREAM_LLM_MODEL names one)")
+            ]
+        from memstream.services.models.checkup import check_models  # noqa: PLC0415 - loads the openai package
+
+        return [Check(*finding) for finding in asyncio.run(check_models(settings))]
+    except (MemstreamError, ValueError, ImportError) as error:
+        return [Check("language models", False, f"{error}")]
+
+
 def _disk(data_dir: Path) -> str:
     place = next(path for path in (data_dir.resolve(), *data_dir.resolve().parents) if path.exists())
     free = shutil.disk_usage(place).free
@@ -92,7 +109,7 @@ def _service(data_dir: Path, url: str | None) -> str:
 
 
 def _round_trip() -> str:
-    with tempfile.TemporaryDirectory() as scratch, Memory.open(scratch) as memory:
+    with tempfile.TemporaryDirectory() as scratch, Memory.open(scratch, settings=_without_models()) as memory:
         user = memory.user("doctor")
         started = time.perf_counter()
         user.memorize([{"role": "user", "content": "My bicycle is a green one from Lyon."}])
@@ -100,3 +117,9 @@ def _round_trip() -> str:
         if not found.items:
             raise MemstreamError("a message was memorized, but not found again")
         return f"memorized and found again in {1_000 * (time.perf_counter() - started):.0f} ms"
+
+
+def _without_models() -> Settings:
+    """Return settings for a round trip that costs nothing."""
+    named = ("llm_model", "embedding_model", "transcription_model", "vision_model", "models_file")
+    return Settings().model_copy(update=dict.fromkeys(named))

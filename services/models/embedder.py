@@ -1,6 +1,7 @@
 """Embeddings from an endpoint: batched, retried, checked, and each text paid for once."""
 
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from openai import OpenAIError
 
 from memstream.events.errors import InvalidInput
-from memstream.events.payloads import Space
+from memstream.events.payloads import Space, TaskUsage
 from memstream.projections.words import count_tokens
 from memstream.services.protocols import Matrix
+from memstream.services.spending import spend
 
 from .client import Models, unavailable
 from .failures import ModelUnavailable
@@ -93,11 +95,15 @@ def _batches(texts: Sequence[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, s
 
 async def _create(models: Models, profile: Profile, texts: list[str], wanted: int | None = None) -> Matrix:
     """Ask for some vectors; refuse an answer of another number or dimension."""
+    started = time.perf_counter()
     options: dict[str, Any] = {"dimensions": profile.dimension} if profile.dimension else {}
     try:
         answer = await models.client("embed").embeddings.create(model=profile.model, input=texts, **options)
     except OpenAIError as error:
         raise unavailable(error, profile) from error
+    tokens = answer.usage.prompt_tokens if answer.usage else sum(map(count_tokens, texts))
+    seconds = round(time.perf_counter() - started, 6)
+    spend(TaskUsage(task="embed", model=profile.model, calls=1, tokens_in=tokens, seconds=seconds))
     vectors = [one.embedding for one in sorted(answer.data, key=lambda one: one.index)]
     if len(vectors) != len(texts):
         raise ModelUnavailable(f"{profile.model} gave {len(vectors)} vectors for {len(texts)} texts")

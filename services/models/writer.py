@@ -21,7 +21,7 @@ from .lines import Change, Changes, Draft, Line, applied, complaint, lines_of, n
 from .prompts import SUMMARIZE, prompt
 
 logger = logging.getLogger("memstream.models")
-# With fewer statements than these a file that quotes them says it as well.
+# With fewer distilled statements than these a file that quotes says it as well.
 _WORTH_A_MODEL = 8
 # What is shown of new statements and old lines in one call.
 _BUDGET_TOKENS = 6_000
@@ -40,8 +40,8 @@ class ModelWriter:
 
     async def write(self, scope: Scope, pages: Sequence[Page]) -> list[Written]:
         """Return a file for every page."""
-        worth = [page for page in pages if len(page.items) >= _WORTH_A_MODEL]
-        written = [extractive(page) for page in pages if len(page.items) < _WORTH_A_MODEL]
+        worth = [page for page in pages if _distilled(page)]
+        written = [extractive(page) for page in pages if not _distilled(page)]
         for batch in _batches([_work(page) for page in worth]):
             written += await self._write(scope, batch)
         return written
@@ -124,16 +124,19 @@ class _Work:
         self.lines = [*self.lines, *(Line(_said(item), (item.id,)) for item in self.parts[part])]
 
 
+def _distilled(page: Page) -> list[Statement]:
+    """Return what a model's page is made of; the words behind it are in the item layer."""
+    found = [item for item in page.items if item.distilled]
+    return found if len(found) >= _WORTH_A_MODEL else []
+
+
 def _work(page: Page) -> _Work:
-    # Where a model has distilled statements, the words behind them are in the item layer.
-    distilled = [item for item in page.items if item.distilled]
-    offered = distilled if len(distilled) >= _WORTH_A_MODEL else list(page.items)
     live = {item.id for item in page.items}
     own = page.before is not None and page.before.summarizer != EXTRACTIVE
     lines = lines_of(page.before.text, live) if page.before is not None and own else []
     cited = {one for line in lines for one in line.citations}
     since = page.before.covers if page.before is not None and own else 0
-    fresh = [item for item in offered if item.id not in cited and item.made > since]
+    fresh = [item for item in _distilled(page) if item.id not in cited and item.made > since]
     return _Work(page, lines, list(_parts(fresh)) or [[]])
 
 

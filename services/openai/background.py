@@ -29,13 +29,14 @@ class Background:
     def of(cls, memory: AsyncMemory | Memory) -> "Background":
         """Return the one of a memory, however many clients share it; the memory's ``close`` waits for it."""
         home = memory.asynchronous if isinstance(memory, Memory) else memory
-        found = _BACKGROUNDS.get(home)
-        if found is None:
-            found = _BACKGROUNDS[home] = cls()
-            home.before_close(found.drain)
-        if isinstance(memory, Memory):
-            _open_memories.difference_update([one for one in _open_memories if one.closed])
-            _open_memories.add(memory)
+        with _LOCK:
+            found = _BACKGROUNDS.get(home)
+            if found is None:
+                found = _BACKGROUNDS[home] = cls()
+                home.before_close(found.drain)
+            if isinstance(memory, Memory):
+                _open_memories.difference_update([one for one in _open_memories if one.closed])
+                _open_memories.add(memory)
         return found
 
     def start(self, work: Work) -> None:
@@ -58,6 +59,7 @@ class Background:
 
 _BACKGROUNDS: WeakKeyDictionary[AsyncMemory, Background] = WeakKeyDictionary()
 _open_memories: set[Memory] = set()
+_LOCK = threading.Lock()
 
 
 def _finish() -> None:

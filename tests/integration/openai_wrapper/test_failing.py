@@ -12,7 +12,7 @@ import pytest
 from chatting import FACT, LONG, chat, counted, settled
 from gateways import serving
 from openai import AsyncOpenAI, OpenAI
-from scripted_llm import Dropped, ScriptedLLM
+from scripted_llm import Dropped, Request, ScriptedLLM
 
 from memstream import AsyncMemory, Memory
 from memstream.events.errors import ModelRequired, Unavailable
@@ -54,6 +54,23 @@ def test_a_memory_that_closes_waits_for_what_was_just_said(plain: OpenAI, tmp_pa
         chat(wrap(plain, memory=opened, user=user, session="s1", gather=9), FACT)
     with Memory.open(tmp_path / "own") as again:
         assert counted(again, user, "resource.ingested") == 2
+
+
+def test_an_error_from_the_background_is_raised_by_flush_when_asked_for(
+    llm: ScriptedLLM, plain: OpenAI, tmp_path: Path, user: str
+) -> None:
+    with Memory.open(tmp_path / "own") as opened:
+        client = wrap(plain, memory=opened, user=user, on_error="raise")
+
+        def closing(_: Request) -> str:
+            opened.close()
+            return "I see."
+
+        llm.answer(closing)
+        assert chat(client, FACT).choices[0].message.content == "I see."
+    with pytest.raises(Unavailable, match="closed"):
+        client.memory.flush()
+    client.memory.flush()
 
 
 def test_a_closed_memory_does_not_keep_the_model_from_answering(plain: OpenAI, tmp_path: Path, user: str) -> None:

@@ -1,10 +1,11 @@
 """What ``wrap`` is told: whose memory, how much is gathered, and what cannot work."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from chatting import FACT, QUESTION, chat, counted, settled
-from openai import OpenAI
+from openai import AzureOpenAI, OpenAI
 from scripted_llm import ScriptedLLM
 from waiting import until_now
 
@@ -123,3 +124,20 @@ def test_a_client_of_ones_own_class_stays_one(llm: ScriptedLLM, memory: Memory, 
         assert client.greet() == "hello"
         chat(client, FACT)
         assert settled(client, memory, user) == [FACT]
+
+
+def test_a_client_of_azure_stays_one_in_its_copies_too(llm: ScriptedLLM, memory: Memory, user: str) -> None:
+    with AzureOpenAI(azure_endpoint=llm.url, api_version="1", api_key="key") as azure:
+        client = wrap(azure, memory=memory, user=user).with_options(timeout=3)
+        assert isinstance(client, AzureOpenAI)
+        assert client.memory.failures == {}
+
+
+def test_threads_share_a_client_each_with_its_own_user(client: MemoryOpenAI, memory: Memory, user: str) -> None:
+    users = [f"{user} {number}" for number in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        for one in users * 3:
+            threads.submit(chat, client.with_memory(user=one), f"{FACT} I am {one}.")
+    client.memory.flush(20)
+    assert [counted(memory, one, "resource.ingested") for one in users] == [3] * 6
+    assert counted(memory, user, "resource.ingested") == 0

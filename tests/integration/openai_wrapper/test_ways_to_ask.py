@@ -103,3 +103,19 @@ def test_a_response_that_goes_on_from_a_function_call_keeps_its_memory(
     client.responses.create(model="m", input=output, previous_response_id=first.id)
     assert FACT in llm.requests[-1].body["instructions"]
     assert counted(memory, user, "retrieval.served") == 2
+
+
+def test_an_answer_that_the_caller_has_yet_to_read_gets_memory_and_the_users_side_is_memorized(
+    llm: ScriptedLLM, client: MemoryOpenAI, memory: Memory, user: str
+) -> None:
+    chat(client, FACT)
+    settled(client, memory, user)
+    messages: Any = [{"role": "user", "content": QUESTION}]
+    with client.chat.completions.with_streaming_response.create(model="m", messages=messages) as unread:
+        assert unread.parse().choices[0].message.content == "I see."
+    raw = client.responses.with_raw_response.create(model="m", input=QUESTION, stream=True)
+    assert [event.type for event in raw.parse()][-1] == "response.completed"
+    assert all(FACT in request.text for request in llm.requests[1:])
+    settled(client, memory, user)
+    assert counted(memory, user, "resource.ingested") == 3
+    assert dict(client.memory.failures) == {}

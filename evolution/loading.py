@@ -43,7 +43,7 @@ def _loaded(
 def _facts(ledger: Ledger, scope: str, moment: int) -> list[tuple[Any, ...]]:
     """Read the live statements in the order in which they were said."""
     return ledger.rows(
-        f"""
+        """
         WITH told AS (
             SELECT s.item_id, s.resource_id, s.span_start, coalesce(s.time, r.time) AS time, r.made
             FROM sources s JOIN resources r ON r.scope = s.scope AND r.id = s.resource_id
@@ -103,7 +103,8 @@ def _structure(ledger: Ledger, scope: str, moment: int, facts: Facts) -> Structu
     held = {one: tuple(sorted(facts.row_of[item] for item in items if item in facts.row_of)) for one, items in links}
     files = dict(ledger.rows(f"SELECT category_id, citations FROM files WHERE scope = $scope AND {_LIVE}", values))
     rows = ledger.rows(
-        f"SELECT id, name, description, origin FROM categories WHERE scope = $scope AND {_LIVE} ORDER BY made, id", values
+        f"SELECT id, name, description, origin FROM categories WHERE scope = $scope AND {_LIVE} ORDER BY made, id",
+        values,
     )
     return Structure.of(
         Shelf(one, name, description, held.get(one, ()), _quoted(files.get(one), held.get(one, ()), facts), origin)

@@ -43,5 +43,6 @@ def _refiling(view: View, row: int, target: Shelf, times: int, *, moved: bool) -
     grown = replace(target, items=rows, quoted=quoted(rows, view.facts, view.used))
     rest, closed = left_behind(view, {row}) if moved else ((), ())
     way = "moves there" if moved else "is filed there, too"
-    reason = f"{times} questions looked for {view.facts.rows[row].line[:80]!r} in {target.name!r}: it {way}"
+    # By its id: a reason must not keep words that may have to be erased.
+    reason = f"{times} questions looked for item {view.facts.rows[row].id} in {target.name!r}: it {way}"
     return Proposal("refile", (*rest, grown), closed, reason)

@@ -5,6 +5,7 @@ Values only: they are read once from the projection, and nothing here asks it ag
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ class Fact(NamedTuple):
     session: str
     day: str
     tokens: int
+    happened: datetime | None = None
 
 
 @dataclass(frozen=True)

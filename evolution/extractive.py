@@ -29,6 +29,14 @@ class Draft(NamedTuple):
     citations: tuple[str, ...]
 
 
+class Line(NamedTuple):
+    """A statement as a file quotes it, without its citation."""
+
+    id: str
+    text: str
+    happened: datetime | None
+
+
 def write_file(
     category: Category,
     items: Sequence[Statement],
@@ -49,17 +57,27 @@ def write_file(
 
 def tell(category: Category, chosen: Sequence[Statement]) -> Draft:
     """Return the file that quotes these statements, in the order of their times."""
-    lines = [f"# {category.name}", "", category.description, ""]
+    ordered = sorted(chosen, key=lambda one: (one.happened or _UNDATED, one.made, one.id))
+    lines = [Line(item.id, line_of(item.text, item.speaker, item.happened), item.happened) for item in ordered]
+    return page(category.name, category.description, lines, category.items)
+
+
+def page(name: str, description: str, lines: Sequence[Line], held: int) -> Draft:
+    """Return the Markdown of a file: heading, description, and its lines under their months.
+
+    ``held`` is how many statements the category has.
+    """
+    text = [f"# {name}", "", description, ""]
     heading = None
-    for item in sorted(chosen, key=lambda one: (one.happened or _UNDATED, one.made, one.id)):
-        month = f"{item.happened:%B %Y}" if item.happened else "Undated"
+    for line in lines:
+        month = f"{line.happened:%B %Y}" if line.happened else "Undated"
         if month != heading:
-            lines += ([""] if heading else []) + [f"## {month}", ""]
+            text += ([""] if heading else []) + [f"## {month}", ""]
             heading = month
-        lines.append(f"{line_of(item.text, item.speaker, item.happened)} [^{item.id}]")
-    if len(chosen) < category.items:
-        lines += ["", f"_{len(chosen)} of {category.items} statements; the others are in the item layer._"]
-    return Draft("\n".join(lines) + "\n", tuple(item.id for item in chosen))
+        text.append(f"{line.text} [^{line.id}]")
+    if len(lines) < held:
+        text += ["", f"_{len(lines)} of {held} statements; the others are in the item layer._"]
+    return Draft("\n".join(text) + "\n", tuple(line.id for line in lines))
 
 
 def choose(

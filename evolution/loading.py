@@ -13,6 +13,7 @@ from memstream.projections.words import content_words, count_tokens, spoken_date
 
 from .evidence import Evidence, Fact, Facts, Recorded
 from .extractive import line_of
+from .quoting import quoted
 from .run import Made, Past
 from .structure import Shelf, Structure
 
@@ -70,6 +71,7 @@ def _fact(row: tuple[Any, ...]) -> Fact:
         session=f"{resource} {time.date() if time else ''}",
         day=f"{day:%Y-%m-%d}" if day else "",
         tokens=count_tokens(line + "\n"),
+        happened=happened,
     )
 
 
@@ -132,3 +134,22 @@ def past_of(ledger: Ledger, scope: str, moment: int, retrievals: int) -> Past:
     )
     made = tuple(Made(kind, frozenset(sources), frozenset(targets), since) for kind, sources, targets, since in rows)
     return Past(made, frozenset(row[0] for row in tried))
+
+
+def original(ledger: Ledger, scope: str, moment: int, facts: Facts) -> Structure:
+    """Return the structure that extraction alone would have made: no step was ever taken."""
+    links = ledger.rows(
+        "SELECT l.category_id, list(DISTINCT l.item_id) FROM links l JOIN events e ON e.position = l.made "
+        "WHERE l.scope = $scope AND l.made <= $as_of AND e.type = 'items.extracted' GROUP BY l.category_id",
+        {"scope": scope, "as_of": moment},
+    )
+    held = {one: tuple(sorted(facts.row_of[item] for item in items if item in facts.row_of)) for one, items in links}
+    rows = ledger.rows(
+        "SELECT id, arg_min(name, made), arg_min(description, made), arg_min(origin, made) FROM categories "
+        "WHERE scope = $scope AND made <= $as_of AND origin <> 'evolution' GROUP BY id ORDER BY min(made), id",
+        {"scope": scope, "as_of": moment},
+    )
+    return Structure.of(
+        Shelf(one, name, description, held.get(one, ()), quoted(held.get(one, ()), facts), origin)
+        for one, name, description, origin in rows
+    )

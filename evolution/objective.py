@@ -11,6 +11,10 @@ the file of each, and its items only where the file leaves something out, until 
            not quote what was still missing
     M      tokens of all live statements, each read once
 
+The same for a statement that nobody has asked for yet, with its own category opened first, is the *prior cost*: D +
+F_c [+ I_c], averaged over all statements. What is recorded is a sample, and a structure that serves it by heaping up all
+the rest would look good without this.
+
 Lower is better. One category for everything costs about 1 (its items are read whole), one for each statement about 1,
 too (the directory says as much as the memory): what lies between is worth looking for.
 """
@@ -114,6 +118,18 @@ class Board:
             flags, ranks = nothing.astype(np.bool_), nothing.astype(np.int64)
             return Readings(nothing, flags, flags, ranks, ranks, nothing)
         return _readings(self)
+
+    @cached_property
+    def prior(self) -> float:
+        """The mean cost of reaching any statement, if its own category is opened first."""
+        facts = self.run.evidence.facts
+        reach = np.full(len(facts), np.inf)
+        for column in self.columns.values():
+            for rows, tokens in ((column.shelf.items, column.full), (tuple(column.shelf.quoted), column.file)):
+                held = np.asarray(rows, np.int64)
+                reach[held] = np.minimum(reach[held], tokens)
+        reached = reach[np.isfinite(reach)]
+        return float((self.directory + reached.mean()) / facts.total) if len(reached) else 0.0
 
     @property
     def cost(self) -> float:

@@ -2,7 +2,8 @@
 
 The structure that a proposal would make is scored on the newer part of the retrievals; it is accepted only if the
 paired improvement of the reading cost is positive beyond chance (a percentile bootstrap over the retrievals, Efron and
-Tibshirani 1993), and if recall of what was used does not fall. No model is called and nothing is written.
+Tibshirani 1993), if it outweighs what statements that nobody has asked for yet would cost more (see ``objective``), and
+if recall of what was used does not fall. No model is called and nothing is written.
 """
 
 from typing import NamedTuple
@@ -17,7 +18,10 @@ _AT_ONCE = 200
 
 
 class Verdict(NamedTuple):
-    """What a trial measured: mean reading costs, the interval of the improvement, recall of what was used."""
+    """What a trial measured: mean reading costs, the interval of the improvement, recall of what was used.
+
+    ``prior`` is by how much the prior cost rises.
+    """
 
     retrievals: int
     before: float
@@ -26,6 +30,7 @@ class Verdict(NamedTuple):
     high: float
     recall_before: float
     recall_after: float
+    prior: float
     accepted: bool
     reason: str
 
@@ -46,8 +51,9 @@ def judge(before: Board, after: Board, bar: Bar) -> Verdict:
     recalls = weights * before.readings.recall, weights * after.readings.recall
     low, high = interval(costs[0] - costs[1], bar.confidence)
     means = [float(one.mean()) if len(one) else 0.0 for one in (*costs, *recalls)]
-    accepted, reason = _ruling(len(costs[0]), low, means[2] - means[3], bar)
-    return Verdict(len(costs[0]), means[0], means[1], low, high, means[2], means[3], accepted, reason)
+    dearer = after.prior - before.prior
+    accepted, reason = _ruling(len(costs[0]), low, means[2] - means[3], dearer, bar)
+    return Verdict(len(costs[0]), means[0], means[1], low, high, means[2], means[3], dearer, accepted, reason)
 
 
 def interval(differences: Doubles, confidence: float) -> tuple[float, float]:
@@ -62,11 +68,16 @@ def interval(differences: Doubles, confidence: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _ruling(retrievals: int, low: float, lost: float, bar: Bar) -> tuple[bool, str]:
+def _ruling(retrievals: int, low: float, lost: float, dearer: float, bar: Bar) -> tuple[bool, str]:
     if retrievals < bar.fewest:
         return False, f"only {retrievals} newer retrievals to judge it on, {bar.fewest} are needed"
     if lost > bar.recall_loss + 1e-12:
         return False, f"recall of what was used would fall by {lost:.3f}, over {bar.recall_loss:g}"
     if low <= bar.improvement:
         return False, f"the improvement is not beyond chance: its interval reaches down to {low:.4f}"
+    if low <= dearer:
+        return (
+            False,
+            f"what nobody asked for yet would cost {dearer:.4f} more, and the improvement may be only {low:.4f}",
+        )
     return True, f"the newer retrievals cost less beyond chance: at least {low:.4f} less"

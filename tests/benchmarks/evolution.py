@@ -104,7 +104,9 @@ async def evolve(memory: AsyncMemory, user: AsyncUser, policy: str) -> tuple[Cou
     return accepted, rejected
 
 
-async def experiment(memory: AsyncMemory, conversation: Conversation, kind: str, seed: int) -> tuple[Outcome, Baselines]:
+async def experiment(
+    memory: AsyncMemory, conversation: Conversation, kind: str, seed: int
+) -> tuple[Outcome, Baselines | None]:
     """Memorize, use and evolve one conversation as a user of its own."""
     user = memory.user(f"{conversation.id}/{kind}")
     behind = await memorize(user, conversation)
@@ -124,8 +126,7 @@ async def experiment(memory: AsyncMemory, conversation: Conversation, kind: str,
         (len(pages), len(later)),
         (_file_tokens(pages), _file_tokens(later)),
     )
-    rest = await baselines_of(memory, user, odd, behind, seed) if kind == "evolved" else {}
-    return outcome, rest
+    return outcome, await baselines_of(memory, user, odd, behind) if kind == "evolved" else None
 
 
 def _file_tokens(pages: dict[str, Page]) -> float:
@@ -161,7 +162,9 @@ def interval(differences: Sequence[float], seed: int) -> list[float]:
     return [round(float(bound), 4) for bound in np.percentile(drawn, (2.5, 97.5))]
 
 
-async def measure(conversations: Sequence[Conversation], embedder: Embedder, options: argparse.Namespace) -> dict[str, Any]:
+async def measure(
+    conversations: Sequence[Conversation], embedder: Embedder, options: argparse.Namespace
+) -> dict[str, Any]:
     """Run the experiment and its controls over all conversations."""
     outcomes: dict[str, list[Outcome]] = {}
     baselines: dict[str, list[Read]] = {}
@@ -173,14 +176,17 @@ async def measure(conversations: Sequence[Conversation], embedder: Embedder, opt
             with tempfile.TemporaryDirectory(prefix="memstream-bench-") as root:
                 async with await AsyncMemory.open(root, embedder=embedder) as memory:
                     outcome, rest = await experiment(memory, conversation, kind, options.seed)
-                    if kind == "evolved":
-                        planted += await planted_share(memory, f"{conversation.id}/{kind}", len(conversations), options.seed)
+                    if rest is not None:
+                        name = f"{conversation.id}/{kind}"
+                        planted += await planted_share(memory, name, rest.asked, len(conversations), options.seed)
                         await _keep_history(memory, f"{conversation.id}/{kind}", options.history)
             outcomes.setdefault(kind, []).append(outcome)
-            for name, reads in rest.items():
+            for name, reads in rest.reads.items() if rest is not None else ():
                 baselines.setdefault(name, []).extend(reads)
             if not options.json:
-                print(f"{conversation.id} {kind}: {dict(outcome.accepted)} accepted, {time.perf_counter() - started:.0f} s")
+                print(
+                    f"{conversation.id} {kind}: {dict(outcome.accepted)} accepted, {time.perf_counter() - started:.0f} s"
+                )
     return report(outcomes, baselines, planted, options.seed)
 
 
@@ -234,7 +240,9 @@ def _bars(true: list[Outcome], rows: dict[str, dict[str, float]]) -> dict[str, A
 
 def _row(found: list[Outcome], place: int) -> dict[str, float]:
     reads = [read for one in found for read in one[place]]
-    return summary(reads, float(np.mean([one.pages[place] for one in found])), float(np.mean([one.tokens[place] for one in found])))
+    return summary(
+        reads, float(np.mean([one.pages[place] for one in found])), float(np.mean([one.tokens[place] for one in found]))
+    )
 
 
 def _intervals(

@@ -1,12 +1,13 @@
 """Harmful proposals, planted to see how many a trial lets through: each makes memory dearer to read by construction.
 
 Big merges of unlike categories, statements thrown together at random, files that quote what nobody asked for, a category
-for every statement, used statements filed far away.
+for every statement, used statements filed far away, all that nobody asked for yet in one heap.
 """
 
 import numpy as np
 
 from memstream import AsyncMemory
+from memstream.evolution.evidence import Recorded
 from memstream.evolution.loading import load
 from memstream.evolution.naming import named
 from memstream.evolution.objective import Board
@@ -22,19 +23,30 @@ from memstream.events.subjects import Scope
 _PLANTED = 200
 
 
-async def planted_share(memory: AsyncMemory, user: str, conversations: int, seed: int) -> list[bool]:
-    """Offer a conversation's part of 200 harmful proposals to its evolved memory; tell which were accepted."""
+async def planted_share(
+    memory: AsyncMemory, user: str, unseen: tuple[Recorded, ...], conversations: int, seed: int
+) -> list[bool]:
+    """Offer a conversation's part of 200 harmful proposals to its evolved memory; tell which were accepted.
+
+    Only what makes the ``unseen`` questions dearer is planted: harm is what they say, not what a proposal looks like.
+    """
     process = memory._backend._port  # type: ignore[attr-defined]
     space = space_name(process._embedder.space)
     structure, evidence = await load(process.projection, Scope.of("default", user), space, latest=4_000)
     policy = policy_named("default")
     older, newer = (Board.of(structure, rerun(part)) for part in evidence.halves(policy.settings.older))
     view, chance = View(structure, older), np.random.default_rng(seed)
+    truth = Board.of(structure, rerun(evidence.with_retrievals(unseen)))
     accepted: list[bool] = []
-    for number in range(-(-_PLANTED // conversations)):
-        proposal = _HARMFUL[number % len(_HARMFUL)](view, chance)
-        after = newer.with_structure(proposal.apply(structure))
-        accepted.append(policy.decide(newer, after).accepted)
+    drawn = 0
+    while len(accepted) < -(-_PLANTED // conversations):
+        proposal = _HARMFUL[drawn % len(_HARMFUL)](view, chance)
+        drawn += 1
+        changed = proposal.apply(structure)
+        if truth.with_structure(changed).cost > truth.cost:
+            # Like every proposal it is tried only if the older retrievals promise a gain.
+            promised = older.cost > older.with_structure(changed).cost
+            accepted.append(promised and policy.decide(newer, newer.with_structure(changed)).accepted)
     return accepted
 
 
@@ -64,14 +76,24 @@ def _silent(view: View, chance: np.random.Generator) -> Proposal:
 def _scattered(view: View, chance: np.random.Generator) -> Proposal:
     shelves = _drawn(view, chance, max(2, len(view.structure.shelves) // 3))
     rows = sorted({row for shelf in shelves for row in shelf.items})
-    new = [view.opened([row], view.facts.rows[row].line[:60], view.facts.rows[row].line, frozenset([row])) for row in rows]
+    new = [
+        view.opened([row], view.facts.rows[row].line[:60], view.facts.rows[row].line, frozenset([row])) for row in rows
+    ]
     rest, closed = left_behind(view, set(rows))
     return Proposal("split", (*rest, *new), closed, "planted: a category for every statement")
 
 
 def _far_away(view: View, chance: np.random.Generator) -> Proposal:
-    used = [row for row in view.used if row in view.homes]
-    rows = {int(row) for row in chance.choice(used, max(1, len(used) // 3), replace=False)}
+    return _moved_away(view, chance, [row for row in view.used if row in view.homes])
+
+
+def _heaped(view: View, chance: np.random.Generator) -> Proposal:
+    """Heap up what nobody has asked for yet: the recorded retrievals alone would welcome it."""
+    return _moved_away(view, chance, [row for row in view.homes if row not in view.used])
+
+
+def _moved_away(view: View, chance: np.random.Generator, rows_of: list[int]) -> Proposal:
+    rows = {int(row) for row in chance.choice(rows_of, max(1, len(rows_of) // 3), replace=False)}
     rest, closed = left_behind(view, rows)
     remaining = {shelf.id: shelf for shelf in view.structure.shelves.values() if shelf.id not in closed}
     remaining |= {shelf.id: shelf for shelf in rest}
@@ -81,7 +103,7 @@ def _far_away(view: View, chance: np.random.Generator) -> Proposal:
     return Proposal("refile", (*(one for one in rest if one.id != target.id), moved), closed, "planted: filed far away")
 
 
-_HARMFUL = (_thrown_together, _shuffled, _silent, _scattered, _far_away)
+_HARMFUL = (_thrown_together, _shuffled, _silent, _scattered, _far_away, _heaped)
 
 
 def _drawn(view: View, chance: np.random.Generator, count: int) -> list[Shelf]:

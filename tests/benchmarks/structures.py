@@ -4,6 +4,7 @@ Their files are written and their categories ranked like the product's; only wha
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from corpora import Query
@@ -22,15 +23,19 @@ from memstream.evolution.structure import Shelf, Structure
 from memstream.projections.apply import space_name
 from memstream.projections.words import content_words
 
-Baselines = dict[str, list[Read]]
+
+class Baselines(NamedTuple):
+    """What the odd questions cost under each baseline, and those questions as evolution would have recorded them."""
+
+    reads: dict[str, list[Read]]
+    asked: tuple[Recorded, ...]
+
+
 _CLUSTERS = (10, 20, 40, 80)
 
 
-async def baselines_of(
-    memory: AsyncMemory, user: AsyncUser, odd: Sequence[Query], behind: Behind, seed: int
-) -> Baselines:
+async def baselines_of(memory: AsyncMemory, user: AsyncUser, odd: Sequence[Query], behind: Behind) -> Baselines:
     """Return what the odd questions cost to read under each baseline."""
-    del seed
     service = memory._backend
     process = service._port  # type: ignore[attr-defined]
     space = process._embedder.space
@@ -38,21 +43,25 @@ async def baselines_of(
     facts = evidence.facts
     asked = await _asked(process, odd, behind, facts)
     run = rerun(Evidence(evidence.scope, evidence.as_of, facts, asked))
-    found: Baselines = {"sessions": _reads(_sessions(facts), facts, run)}
+    found = {"sessions": _reads(_sessions(facts), facts, run)}
     for count in _CLUSTERS:
         groups = clusters(range(len(facts)), facts, count)
         found[f"k-means {count}"] = _reads(groups, facts, run)
-    return found
+    return Baselines(found, asked)
 
 
 async def _asked(process: "object", odd: Sequence[Query], behind: Behind, facts: Facts) -> tuple[Recorded, ...]:
     vectors = await process._embedder.embed([query.text for query in odd])  # type: ignore[attr-defined]
     recorded: list[Recorded] = []
     for number, query in enumerate(odd):
-        used = tuple(facts.row_of[item] for item, said in behind.items() if said & query.evidence and item in facts.row_of)
+        used = tuple(
+            facts.row_of[item] for item, said in behind.items() if said & query.evidence and item in facts.row_of
+        )
         vector = np.asarray(vectors[number], np.float32)
         vector /= np.float32(float(np.linalg.norm(vector)) or 1.0)
-        recorded.append(Recorded(str(number), number, frozenset(content_words(query.text)), vector, (), tuple(sorted(used))))
+        recorded.append(
+            Recorded(str(number), number, frozenset(content_words(query.text)), vector, (), tuple(sorted(used)))
+        )
     return tuple(recorded)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .evidence import Facts, Floats
 
-_ROUNDS = 20
+_ROUNDS = 10
 _SEED = 6
 
 

@@ -3,6 +3,7 @@
 Values only: they are read once from the projection, and nothing here asks it again.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from memstream.projections.words import content_words
+
+_SHORTEST_WORD = 4
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -47,6 +52,20 @@ class Facts:
     def total(self) -> int:
         """The tokens of the whole memory: every statement read once."""
         return max(1, int(self.tokens.sum()))
+
+    @cached_property
+    def telling(self) -> tuple[frozenset[str], ...]:
+        """The words of each statement that may name what it is about."""
+        said = (one.line.partition(": ")[2] or one.line for one in self.rows)
+        return tuple(
+            frozenset(word for word in content_words(text) if len(word) >= _SHORTEST_WORD and word.isalpha())
+            for text in said
+        )
+
+    @cached_property
+    def frequencies(self) -> Counter[str]:
+        """How many statements hold each of these words."""
+        return Counter(word for words in self.telling for word in words)
 
     @cached_property
     def row_of(self) -> dict[str, int]:

@@ -6,21 +6,17 @@ Short on purpose: every name and description is read with every directory.
 import math
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
-
-from memstream.projections.words import content_words
 
 from .evidence import Facts
 
 _WORDS = 3
 _LONGEST = 60
-_SHORTEST_WORD = 4
 
 
 def named(rows: Sequence[int], facts: Facts) -> tuple[str, str]:
     """Return name and description of a category that holds some statements: typical words, and their days."""
-    common = _frequencies(facts)
-    counts = Counter(word for row in rows for word in set(_telling(facts.rows[row].line)))
+    common = facts.frequencies
+    counts = Counter(word for row in rows for word in facts.telling[row])
     weight = {word: count * math.log(1 + len(facts) / common[word]) for word, count in counts.items()}
     best = sorted(weight, key=lambda word: (-weight[word], word))[:_WORDS]
     name = " ".join(best)[:_LONGEST].strip() or "statements"
@@ -32,17 +28,3 @@ def _days(rows: Sequence[int], facts: Facts) -> str:
     if not days:
         return "undated"
     return days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
-
-
-def _telling(line: str) -> list[str]:
-    said = line.partition(": ")[2] or line
-    return [word for word in content_words(said) if len(word) >= _SHORTEST_WORD and word.isalpha()]
-
-
-@lru_cache(maxsize=4)
-def _frequencies_of(lines: tuple[str, ...]) -> Counter[str]:
-    return Counter(word for line in lines for word in set(_telling(line)))
-
-
-def _frequencies(facts: Facts) -> Counter[str]:
-    return _frequencies_of(tuple(one.line for one in facts.rows))

@@ -69,7 +69,7 @@ class Column(NamedTuple):
 
 
 class Readings(NamedTuple):
-    """For each retrieval: cost, whether the first file alone sufficed, whether files did, ranks, recall of used rows.
+    """For each retrieval: cost, whether the first file alone sufficed, whether files did, and ranks.
 
     ``first`` and ``last`` are the ranks of the first and of the last category that had to be read.
     """
@@ -79,7 +79,6 @@ class Readings(NamedTuple):
     files: Flags
     first: Integers
     last: Integers
-    recall: Doubles
 
 
 @dataclass(frozen=True)
@@ -111,12 +110,23 @@ class Board:
         return sum(column.listed for column in self.columns.values())
 
     @cached_property
+    def scores(self) -> Doubles:
+        """The score of each category (columns) for each retrieval."""
+        columns = [column.scores for column in self.columns.values()]
+        return np.stack(columns, axis=1) - _OLDER_FIRST * np.arange(len(columns))
+
+    @cached_property
+    def recall(self) -> Doubles:
+        """The share of used statements among each retrieval's hits."""
+        return _recall(self, self.scores) if len(self.run) else np.zeros(0)
+
+    @cached_property
     def readings(self) -> Readings:
         """What each retrieval costs to read to its evidence."""
         if not len(self.run):
             nothing = np.zeros(0)
             flags, ranks = nothing.astype(np.bool_), nothing.astype(np.int64)
-            return Readings(nothing, flags, flags, ranks, ranks, nothing)
+            return Readings(nothing, flags, flags, ranks, ranks)
         return _readings(self)
 
     @cached_property
@@ -157,8 +167,7 @@ def _column(shelf: Shelf, run: Rerun) -> Column:
 
 
 def _readings(board: Board) -> Readings:
-    run, columns = board.run, list(board.columns.values())
-    scores = np.stack([column.scores for column in columns], axis=1) - _OLDER_FIRST * np.arange(len(columns))
+    run, columns, scores = board.run, list(board.columns.values()), board.scores
     holds = np.stack([column.holds for column in columns], axis=1)
     reached_at = np.where(holds, scores[run.used_of], -np.inf)
     home = reached_at.argmax(axis=1)
@@ -183,7 +192,6 @@ def _readings(board: Board) -> Readings:
         quoted & ~(before & partial).any(axis=1),
         (scores > top[:, None]).sum(axis=1) + 1,
         rank,
-        _recall(board, scores),
     )
 
 
@@ -199,7 +207,7 @@ def _recall(board: Board, scores: Doubles) -> Doubles:
     recall = np.ones(len(run))
     if not len(run.answers):
         return recall
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :_QUOTING]
+    order = np.argpartition(-scores, min(_QUOTING, scores.shape[1]) - 1, axis=1)[:, :_QUOTING]
     answers = np.stack([column.answers for column in board.columns.values()], axis=1)
     quoted = answers[np.arange(len(run.answers))[:, None], order[run.answers_of]].any(axis=1)
     for number in np.unique(run.answers_of[quoted]):

@@ -22,7 +22,7 @@ class Settings(Frozen):
     """A policy's settings.
 
     ``older`` is the share of retrievals that proposals are chosen on; the rest judges. ``trials`` is the budget of a
-    run. ``rest`` is how many retrievals have to be recorded before what one step made may be undone by its opposite.
+    run, ``retrievals`` how many of the latest ones are looked at. ``rest`` is how many retrievals have to be recorded before what one step made may be undone by its opposite.
     """
 
     kinds: tuple[Kind, ...] = _ALL
@@ -33,7 +33,7 @@ class Settings(Frozen):
     fewest: int = 8
     trials: int = 40
     rest: int = 50
-    retrievals: int = 4_000
+    retrievals: int = 3_000
 
     @property
     def bar(self) -> Bar:

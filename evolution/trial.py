@@ -48,7 +48,7 @@ def judge(before: Board, after: Board, bar: Bar) -> Verdict:
     """Compare two structures on the same retrievals, pair by pair."""
     weights = before.run.weights
     costs = weights * before.readings.cost, weights * after.readings.cost
-    recalls = weights * before.readings.recall, weights * after.readings.recall
+    recalls = weights * before.recall, weights * after.recall
     low, high = interval(costs[0] - costs[1], bar.confidence)
     means = [float(one.mean()) if len(one) else 0.0 for one in (*costs, *recalls)]
     dearer = after.prior - before.prior

@@ -273,7 +273,7 @@ def figures(board: Board) -> r.Figures:
         category_hit1=mean(read.first == 1),
         category_hit3=mean(read.first <= 3),  # noqa: PLR2004 - the first three
         category_mrr=mean(1 / np.maximum(read.first, 1)),
-        recall=mean(read.recall),
+        recall=mean(board.recall),
         categories=len(columns),
         directory_tokens=board.directory,
         tokens_per_file=round(sum(one.file for one in columns) / max(1, len(columns)), 1),

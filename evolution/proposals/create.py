@@ -4,6 +4,7 @@ Statements whose category's file leaves most of them out are moved into categori
 (a stretch of one session), or one for each topic (a cluster of vectors) where a memory has no sessions.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from memstream.evolution.clusters import clusters
@@ -15,6 +16,9 @@ from memstream.evolution.structure import Shelf
 from .proposal import Proposal, View
 
 _SIZES = (8, 12, 18, 24)
+_TOPIC_SIZES = (12, 24)
+# What one step moves fits into one event: a memory that was never evolved is taken in parts, oldest first.
+_MOST_MOVED = 5_000
 _FEWEST_MISSES = 2
 _MOST_SINGLES = 12
 
@@ -23,6 +27,7 @@ def create(view: View) -> Iterator[Proposal]:
     """Propose categories for all that is below the category level, and for each part that was missed repeatedly."""
     made = {one.id for one in view.structure.shelves.values() if one.origin == "evolution"}
     below = [row for row, homes in view.homes.items() if not made.intersection(homes)]
+    below = sorted(below)[:_MOST_MOVED]
     if len(below) < _SIZES[0] or len(view.missed) < _FEWEST_MISSES:
         return
     for size in _SIZES:
@@ -30,13 +35,14 @@ def create(view: View) -> Iterator[Proposal]:
         yield _creation(view, pieces, f"episodes of about {size} statements")
         yield from _singles(view, pieces)
         count = round(len(below) / size)
-        if count > 1:
+        if count > 1 and size in _TOPIC_SIZES:
             yield _creation(view, clusters(below, view.facts, count), f"topics of about {size} statements")
 
 
 def _singles(view: View, pieces: Sequence[tuple[int, ...]]) -> Iterator[Proposal]:
+    piece_of = {row: place for place, piece in enumerate(pieces) for row in piece}
     missed = [view.evidence.retrievals[number].used for number in view.missed]
-    counts = [sum(1 for used in missed if set(used) & set(piece)) for piece in pieces]
+    counts = Counter(place for used in missed for place in {piece_of[row] for row in used if row in piece_of})
     order = sorted(range(len(pieces)), key=lambda place: -counts[place])
     for place in order[:_MOST_SINGLES]:
         if counts[place] >= _FEWEST_MISSES:

@@ -7,6 +7,7 @@ for every statement, used statements filed far away, all that nobody asked for y
 import numpy as np
 
 from memstream import AsyncMemory
+from memstream.events.subjects import Scope
 from memstream.evolution.evidence import Recorded
 from memstream.evolution.loading import load
 from memstream.evolution.naming import named
@@ -18,7 +19,6 @@ from memstream.evolution.quoting import quoted
 from memstream.evolution.rerun import rerun
 from memstream.evolution.structure import Shelf
 from memstream.projections.apply import space_name
-from memstream.events.subjects import Scope
 
 _PLANTED = 200
 

@@ -65,7 +65,7 @@ def measured(order: Sequence[str], pages: Mapping[str, Page], wanted: set[str]) 
     missing = set(wanted)
     spent, rank, first, files = sum(page.listed for page in pages.values()), 0, 0, True
     total = next(iter(pages.values())).total
-    for rank, one in enumerate(order, start=1):  # noqa: B007 - the rank of the last one is told
+    for rank, one in enumerate(order, start=1):
         page = pages[one]
         first = first or (rank if page.held & missing else 0)
         spent += page.file

@@ -31,11 +31,13 @@ from memstream.projections.words import count_tokens
 
 from .evidence import Facts
 from .rerun import Flags, Integers, Rerun
-from .structure import Shelf, Structure
+from .structure import Rows, Shelf, Structure
 
 Doubles = NDArray[np.float64]
 # Of equal scores the older category is read first.
 _OLDER_FIRST = 1e-7
+# So many hits are read at a glance; of all that are returned none gets lost by what a file quotes.
+_GLANCE = 5
 # Recall looks for a quoted answer in the files of so many categories.
 _QUOTING = 2
 _MONTH_TOKENS = 5
@@ -117,7 +119,7 @@ class Board:
 
     @cached_property
     def recall(self) -> Doubles:
-        """The share of used statements among each retrieval's hits."""
+        """The share of used statements among the first hits of each retrieval."""
         return _recall(self, self.scores) if len(self.run) else np.zeros(0)
 
     @cached_property
@@ -202,17 +204,19 @@ def _lowest(reached: Doubles, edge: Doubles, run: Rerun) -> Integers:
 
 
 def _recall(board: Board, scores: Doubles) -> Doubles:
-    """Return the share of used rows among the hits: what a file quotes as the answer goes before what recall found."""
+    """Return the share of used rows among the first hits: what a file quotes as the answer goes before the others."""
     run = board.run
-    recall = np.ones(len(run))
-    if not len(run.answers):
-        return recall
     order = np.argpartition(-scores, min(_QUOTING, scores.shape[1]) - 1, axis=1)[:, :_QUOTING]
     answers = np.stack([column.answers for column in board.columns.values()], axis=1)
     quoted = answers[np.arange(len(run.answers))[:, None], order[run.answers_of]].any(axis=1)
-    for number in np.unique(run.answers_of[quoted]):
-        one = run.evidence.retrievals[number]
-        first = run.answers[quoted & (run.answers_of == number)].tolist()
-        shown = set(list(dict.fromkeys([*first, *one.served]))[: len(one.served)])
-        recall[number] = sum(row in shown for row in one.used) / len(one.used)
-    return recall
+    first: dict[int, set[int]] = {}
+    for number, row in zip(run.answers_of[quoted].tolist(), run.answers[quoted].tolist(), strict=True):
+        first.setdefault(number, set()).add(row)
+    return np.asarray(
+        [_glanced(one.served, one.used, first.get(number, set())) for number, one in enumerate(run.evidence.retrievals)]
+    )
+
+
+def _glanced(served: Rows, used: Rows, first: set[int]) -> float:
+    shown = [*(row for row in served if row in first), *(row for row in served if row not in first)][:_GLANCE]
+    return sum(row in shown for row in used) / len(used)

@@ -91,9 +91,9 @@ class Recall:
         async with self.corpora.statements(scope.key, question.space) as statements:
             items, similar, sure = await self._ledger.reading(_items, statements, question, themes, lifts)
             if quoted and not question.exhaustive:
-                first = await self._ledger.reading(_quoted, statements, quoted, question)
+                first = [hit for hit in items if hit.id in set(quoted)]
                 if first:
-                    items = _before(first, items, question.top_k)
+                    items = _before(first, items)
                     return Recalled(categories=categories, items=items, sufficient_at="category", as_of=moment)
         missing = _missing(question, [_searchable(hit) for hit in items[:_JUDGED_HITS]])
         enough = _suffices(question, missing, similar) if sure is None else sure >= ENOUGH
@@ -194,18 +194,10 @@ def category_hit_of(corpus: Corpus, row: int, score: float = 0.0, rank: int = 1)
     )
 
 
-def _quoted(statements: Statements, ids: Sequence[str], question: Question) -> tuple[ItemHit, ...]:
-    rows = statements.rows_of(ids, statements.visible(question.as_of))[: question.top_k]
-    return tuple(
-        item_hit_of(statements, row, question.as_of, 1.0, rank, {"category": 1.0})
-        for rank, row in enumerate(rows, start=1)
-    )
-
-
-def _before(first: Sequence[ItemHit], found: Sequence[ItemHit], count: int) -> tuple[ItemHit, ...]:
+def _before(first: Sequence[ItemHit], found: Sequence[ItemHit]) -> tuple[ItemHit, ...]:
     """Return the hits with those in front that a file quotes as the answer."""
     ids = {hit.id for hit in first}
-    hits = [*first, *(hit for hit in found if hit.id not in ids)][:count]
+    hits = [*first, *(hit for hit in found if hit.id not in ids)]
     return tuple(hit.model_copy(update={"rank": rank}) for rank, hit in enumerate(hits, start=1))
 
 

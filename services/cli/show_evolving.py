@@ -71,8 +71,8 @@ def _tree(step: PastStep, names: Mapping[str, Theme]) -> Tree:
     )
     for source, passages in _by_source(step.passages).items():
         branch = tree.add(_name(source, names))
-        for one in passages[:_BRANCHES]:
-            branch.add(f"{_name(one.target, names)} [dim]({one.items} items)[/]")
+        for passage in passages[:_BRANCHES]:
+            branch.add(f"{_name(passage.target, names)} [dim]({passage.items} items)[/]")
         if len(passages) > _BRANCHES:
             rest = passages[_BRANCHES:]
             branch.add(f"[dim]… {len(rest)} more categories ({sum(one.items for one in rest)} items)[/]")

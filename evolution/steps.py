@@ -154,7 +154,9 @@ def _moves(step: Step, divided: list[str]) -> Iterator[p.Refiling]:
     """Yield the moves between categories that stay, and those out of categories that close without being divided."""
     after = step.proposal.apply(step.before)
     old, new = step.before.homes(), after.homes()
-    for row in sorted({row for one in step.proposal.touches for row in _rows(step, one)}):
+    held = {row for one in step.proposal.touches for row in _rows(step, one)}
+    held.update(row for shelf in step.proposal.becomes for row in shelf.items)
+    for row in sorted(held):
         item = step.facts.rows[row].id
         gone = [one for one in old.get(row, ()) if one not in new.get(row, ()) and one not in divided]
         come = [one for one in new.get(row, ()) if one not in old.get(row, ()) and not _came(step, divided, row)]

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError, NoRespondersError
 
-from .errors import InvalidEvent, LogUnavailable, MemstreamError, StorageFull, TooLarge
+from .errors import Conflict, InvalidEvent, LogUnavailable, MemstreamError, StorageFull, TooLarge
 from .ids import new_id, time_of
 from .reading import ERASED_MARK, RECORDED_HEADER, find_positions
 from .stream import DUPLICATE_WINDOW_SECONDS
@@ -26,6 +26,7 @@ MAX_BATCH = 1_000
 # What the server counts against its payload limit beside the body.
 _HEADER_ROOM = 1_024
 _DUPLICATE_IN_BATCH = 10201
+_WRONG_LAST = {10071, 10164}
 _STORAGE_FULL = {10023, 10047, 10077}
 # The window is checked a little early, so that a slow clock cannot let a duplicate through.
 _WINDOW = timedelta(seconds=DUPLICATE_WINDOW_SECONDS * 0.75)
@@ -68,10 +69,13 @@ class Appender:
     # Tells the tombstone over a scope's position, if there is one: see ``Redactions.tombstone_over``.
     tombstone_over: Callable[[str, int | None], Awaitable[int]]
 
-    async def append(self, events: Sequence[Event], known: Mapping[str, Appended] | None = None) -> list[Appended]:
+    async def append(
+        self, events: Sequence[Event], known: Mapping[str, Appended] | None = None, *, behind: int | None = None
+    ) -> list[Appended]:
         """Append up to 1,000 events, all or none; the results are in their order.
 
         ``known`` is what ``already_there`` has found of them: then the first thing that is awaited is the sending.
+        ``behind`` is the position that the log must still end at; raises Conflict when it does not.
         """
         if not events:
             return []
@@ -85,18 +89,18 @@ class Appender:
         deadline = asyncio.get_running_loop().time() + self.timeout
         while missing := [message for message in messages if message.event.id not in known]:
             try:
-                messages, found = await self._attempt(messages, missing)
+                messages, found = await self._attempt(messages, missing, behind)
                 known |= found
             except (NatsError, TimeoutError, OSError, LogUnavailable) as error:
                 await self._before_retry(error, deadline)
         return [known[event.id] for event in events]
 
     async def _attempt(
-        self, messages: list[_Message], missing: Sequence[_Message]
+        self, messages: list[_Message], missing: Sequence[_Message], behind: int | None = None
     ) -> tuple[list[_Message], dict[str, Appended]]:
         """Send what is missing; return the messages, renamed where they have to be, and what is now in the log."""
         try:
-            done = await self._publish(missing)
+            done = await self._publish(missing, behind)
         except ServerRefusedError as error:
             found = await self._resolve_refusal(error, [message.event for message in missing])
             renamed = messages if found else await self._renamed(messages)
@@ -106,14 +110,15 @@ class Appender:
         renamed = await self._renamed(messages, done)
         return renamed, {one.id: one for one in done} if renamed == messages else {}
 
-    async def _publish(self, messages: Sequence[_Message]) -> list[Appended]:
+    async def _publish(self, messages: Sequence[_Message], behind: int | None = None) -> list[Appended]:
+        expected = {} if behind is None else {"Nats-Expected-Last-Sequence": str(behind)}
         if len(messages) == 1:
-            ack = await self._request(messages[0], _headers(messages[0]))
+            ack = await self._request(messages[0], _headers(messages[0]) | expected)
             duplicate = bool(ack.get("duplicate"))
             return [Appended(messages[0].event.id, int(cast("int", ack["seq"])), duplicate)]
         batch, last = new_id(), len(messages)
         for sequence, message in enumerate(messages[:-1], start=1):
-            headers = _batch_headers(message, batch, sequence)
+            headers = _batch_headers(message, batch, sequence) | (expected if sequence == 1 else {})
             await self.nc.publish(message.subject, message.body, headers=headers)
         commit = _batch_headers(messages[-1], batch, last) | {"Nats-Batch-Commit": "1"}
         ack = await self._request(messages[-1], commit)
@@ -151,6 +156,11 @@ class Appender:
             raise StorageFull(
                 f"the log's disk or quota is full, nothing was appended ({error}): {StorageFull.way_out}"
             ) from error
+        if error.code in _WRONG_LAST:
+            # Perhaps an earlier attempt, whose answer was lost, is what the log ends with now.
+            if found := await self._lookup(events):
+                return found
+            raise Conflict("the log went on meanwhile: read it again, and derive the events anew") from error
         if error.code != _DUPLICATE_IN_BATCH:
             raise error
         return await self._lookup(events)

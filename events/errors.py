@@ -11,6 +11,7 @@
     ├── Unavailable             try again later; the same call is safe to repeat
     │   ├── LogUnavailable      the NATS server does not answer
     │   ├── StorageFull         the disk or the stream's quota is full
+    │   ├── Conflict            the log went on since what is to be appended was derived from it
     │   └── DataDirectoryInUse  another process owns the data directory
     ├── ProcessingFailed        accepted and kept in the log, but extraction gave up on it
     └── LogIntegrityError       the log lost data, was replaced, or could drop history
@@ -64,6 +65,10 @@ class StorageFull(Unavailable):
 
     # A nats-server that met a full disk refuses to write until it is started again (seen with 2.15).
     way_out = "free space, restart the NATS server (the embedded one: memstream itself), and repeat the call"
+
+
+class Conflict(Unavailable):
+    """The log went on since what is to be appended was derived from it; nothing was appended."""
 
 
 class DataDirectoryInUse(Unavailable):

@@ -77,6 +77,13 @@ class EventLog:
         """
         return (await self._append([event]))[0]
 
+    async def append_behind(self, events: Sequence[Event], position: int) -> list[Appended]:
+        """Append events atomically right behind a position: theirs are known before they are written.
+
+        Raises Conflict, and appends nothing, when the log does not end there any more.
+        """
+        return await self._append(events, behind=position)
+
     async def append_many(self, events: Sequence[Event], *, split: bool = False) -> list[Appended]:
         """Append up to 1,000 events atomically, all or none; results are in the order of ``events``.
 
@@ -91,11 +98,13 @@ class EventLog:
         if self._broken is not None:
             raise LogIntegrityError(self._broken)
 
-    async def _append(self, events: Sequence[Event], known: Mapping[str, Appended] | None = None) -> list[Appended]:
+    async def _append(
+        self, events: Sequence[Event], known: Mapping[str, Appended] | None = None, *, behind: int | None = None
+    ) -> list[Appended]:
         """Append a batch; a log that gives a position it has given before has lost what was there."""
         self._refuse_broken()
         reached = self._reached
-        done = await self._appender.append(events, known)
+        done = await self._appender.append(events, known, behind=behind)
         fresh = [one.position for one in done if not one.duplicate]
         if fresh and min(fresh) <= reached:
             self._broken = (

@@ -295,6 +295,14 @@ class EvolutionRevertedData(Frozen):
     reason: str
 
 
+class EvolutionConfiguredData(Frozen):
+    """How a user's memory evolves from here on: not at all while ``paused``, else by the named policy."""
+
+    policy: Identifier
+    paused: bool
+    reason: str = ""
+
+
 class Space(Frozen):
     """An embedding space: vectors of different spaces are never compared."""
 

@@ -155,6 +155,10 @@ class EvolutionReverted(Envelope[payloads.EvolutionRevertedData, Literal["evolut
     """See ``payloads.EvolutionRevertedData``."""
 
 
+class EvolutionConfigured(Envelope[payloads.EvolutionConfiguredData, Literal["evolution.configured"], Literal[1]]):
+    """See ``payloads.EvolutionConfiguredData``."""
+
+
 class VectorsEmbedded(Envelope[payloads.VectorsEmbeddedData, Literal["vectors.embedded"], Literal[1]]):
     """See ``payloads.VectorsEmbeddedData``."""
 
@@ -207,6 +211,7 @@ Event = (
     | CategorySplit
     | EvolutionTrialed
     | EvolutionReverted
+    | EvolutionConfigured
     | VectorsEmbedded
     | RetrievalServed
     | FeedbackGiven

@@ -24,6 +24,7 @@ from .index import Index
 from .ledger import Ledger
 from .models import CategoryHit, ItemHit, Recalled, ResourceHit
 from .ranking import CONSIDERED, WEIGHTS, best, fuse, min_max, newer_first, over_max, pick
+from .shelving import nearest, shelf_scores
 from .signals import Asked, Floats, Signalled, signals_of
 from .sufficiency import DOUBTFUL, ENOUGH, confidence
 from .words import content_words, spoken_date
@@ -34,6 +35,8 @@ _SUFFICIENT_SIMILARITY = 0.35
 _JUDGED_HITS = 5
 # What the signals of one sort are called together.
 _TOLD = {"context": "text", "date": "time", "message": "neighbour", "before": "neighbour", "after": "neighbour"}
+# Beyond every score, so that it comes last.
+_BEHIND = 10.0
 # In files and segments, which are long, the vector and the words count alike.
 _TIER_VECTOR = 0.5
 
@@ -81,14 +84,17 @@ class Recall:
         moment = question.as_of
         experience = await self._experiences.of(scope.key, question.space)
         lifts = experience.lifts(question.vector, moment)
-        async with self.corpora.categories(scope.key, question.space) as corpus:
-            categories, quoted, themes = await self._ledger.reading(_categories, corpus, question)
         async with self.corpora.statements(scope.key, question.space) as statements:
-            if quoted and not question.exhaustive:
-                items = await self._ledger.reading(_quoted, statements, quoted, question)
-                if items:
-                    return Recalled(categories=categories, items=items, sufficient_at="category", as_of=moment)
+            shelves = await self._ledger.reading(_shelves, statements, question)
+        async with self.corpora.categories(scope.key, question.space) as corpus:
+            categories, quoted, themes = await self._ledger.reading(_categories, corpus, question, shelves)
+        async with self.corpora.statements(scope.key, question.space) as statements:
             items, similar, sure = await self._ledger.reading(_items, statements, question, themes, lifts)
+            if quoted and not question.exhaustive:
+                first = [hit for hit in items if hit.id in set(quoted)]
+                if first:
+                    items = _before(first, items)
+                    return Recalled(categories=categories, items=items, sufficient_at="category", as_of=moment)
         missing = _missing(question, [_searchable(hit) for hit in items[:_JUDGED_HITS]])
         enough = _suffices(question, missing, similar) if sure is None else sure >= ENOUGH
         if enough and not question.exhaustive:
@@ -148,11 +154,27 @@ def _scored(corpus: Corpus, question: Question) -> tuple[Floats, Floats]:
     return np.where(visible & (counted | (words.scores > 0)), scores, -np.inf).astype(np.float32), similarity
 
 
-def _categories(corpus: Corpus, question: Question) -> tuple[tuple[CategoryHit, ...], list[str], dict[str, float]]:
-    """Return the category hits, the items that answer by themselves where a file quotes them, and how each theme fits."""
+def _shelves(statements: Statements, question: Question) -> dict[str, float]:
+    """Return the score of each category by the best statements that it holds: see ``shelving``."""
+    visible = statements.visible(question.as_of)
+    similarity, counted = statements.near(question.vector, visible)
+    near = nearest(similarity, counted, statements.context.match(question.words, visible).scores)
+    return shelf_scores(near, lambda row: statements.categories_of(statements.ids[row], question.as_of))
+
+
+def _categories(
+    corpus: Corpus, question: Question, shelves: Mapping[str, float]
+) -> tuple[tuple[CategoryHit, ...], list[str], dict[str, float]]:
+    """Return the category hits, the items that answer by themselves where a file quotes them, and how each theme fits.
+
+    Categories are ranked by their statements; those of which none is near come behind them, by their files.
+    """
     scores, _ = _scored(corpus, question)
-    ranked = enumerate(best(scores, question.top_k), start=1)
-    hits = tuple(category_hit_of(corpus, int(row), round(float(scores[row]), 4), rank) for rank, row in ranked)
+    held = np.asarray([shelves.get(one, 0.0) for one in corpus.ids], np.float32)
+    held[~corpus.visible(question.as_of)] = 0
+    by_statements = np.where(held > 0, held, scores - _BEHIND).astype(np.float32)
+    ranked = enumerate(best(by_statements, question.top_k), start=1)
+    hits = tuple(category_hit_of(corpus, int(row), round(float(by_statements[row]), 4), rank) for rank, row in ranked)
     top = float(scores.max(initial=0.0)) or 1.0
     themes = {corpus.ids[row]: float(scores[row]) / top for row in np.flatnonzero(scores > 0)}
     return hits, quoted_answers(question.words, [(hit.summary, hit.items) for hit in hits[:2]]), themes
@@ -172,12 +194,11 @@ def category_hit_of(corpus: Corpus, row: int, score: float = 0.0, rank: int = 1)
     )
 
 
-def _quoted(statements: Statements, ids: Sequence[str], question: Question) -> tuple[ItemHit, ...]:
-    rows = statements.rows_of(ids, statements.visible(question.as_of))[: question.top_k]
-    return tuple(
-        item_hit_of(statements, row, question.as_of, 1.0, rank, {"category": 1.0})
-        for rank, row in enumerate(rows, start=1)
-    )
+def _before(first: Sequence[ItemHit], found: Sequence[ItemHit]) -> tuple[ItemHit, ...]:
+    """Return the hits with those in front that a file quotes as the answer."""
+    ids = {hit.id for hit in first}
+    hits = [*first, *(hit for hit in found if hit.id not in ids)]
+    return tuple(hit.model_copy(update={"rank": rank}) for rank, hit in enumerate(hits, start=1))
 
 
 def _items(

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 # Raise it whenever a table changes: a ledger of another version is set aside and rebuilt from the log.
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 _TYPES: Final[dict[str, pa.DataType]] = {
     "VARCHAR": pa.string(),
@@ -131,6 +131,8 @@ _ALL = [
         "scope VARCHAR, step_id VARCHAR, kind VARCHAR, proposal VARCHAR, retrievals BIGINT, before DOUBLE, "
         "after DOUBLE, low DOUBLE, high DOUBLE, accepted BOOLEAN, reason VARCHAR, made BIGINT",
     ),
+    # How a user's memory evolves: the latest row counts.
+    _table("evolutions", "scope VARCHAR, policy VARCHAR, paused BOOLEAN, reason VARCHAR, made BIGINT"),
     _table("erasures", "scope VARCHAR, up_to BIGINT, reason VARCHAR, made BIGINT"),
     _table(
         "parked",

@@ -44,6 +44,9 @@ def apply_structure(state: State, event: Event, changes: Changes) -> None:
             )
         case t.EvolutionReverted():
             _reverted(state, event, changes)
+        case t.EvolutionConfigured():
+            chosen = event.data
+            changes.add("evolutions", scope, chosen.policy, chosen.paused, chosen.reason, event.position)
         case _:
             _told_about_the_log(event, changes)
 

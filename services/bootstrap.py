@@ -21,6 +21,7 @@ from memstream.events.tasks import end
 from .embedders import DEFAULT, SPACE_TYPES, EmbedderChoice, embedder_named
 from .embedding import FactEmbedding
 from .engine import Engine
+from .evolving_consumer import EvolutionConsumer
 from .extraction import ResourceExtraction
 from .memory import MemoryProcess
 from .operating import Operations
@@ -85,7 +86,11 @@ async def run(
                 log, settings.data_dir / "projection", vectors, thinking.advisor, thinking.writer
             )
             stack.push_async_callback(memory.close)
-            operator = Operations(log, memory, vectors, thinking)
+            operator = operations = Operations(log, memory, vectors, thinking)
+            if settings.evolve_after:
+                consumer = EvolutionConsumer(operations.evolution, memory, settings.evolve_after)
+                await consumer.start()
+                stack.push_async_callback(consumer.stop)
         broker = _broker(url)
         pool = WorkerPool(broker)
         if memory is not None:

@@ -21,7 +21,7 @@ from memstream.projections.ledger import Ledger
 from memstream.projections.lineage import trace
 from memstream.projections.live import Projection, open_stores
 from memstream.projections.models import MemoryDiff
-from memstream.projections.projector import Commit, Projector
+from memstream.projections.projector import Commit, Listener, Projector
 from memstream.projections.reader import Reader
 from memstream.projections.rebuild import Rebuild, Rebuilt, dropped_positions
 from memstream.projections.staleness import is_stale
@@ -57,6 +57,8 @@ class MemoryProcess:
         self.projection = projection
         self.summarizer = Summarizer(log, lambda: self.projection, lambda: self._embedder.space, writer)
         self._asking = Asking(lambda: self.projection, embedder, advisor)
+        # Who hears every commit, of whichever generation is being served.
+        self.observers: list[Listener] = []
         self._log = log
         self._embedder = embedder
         self._ready_waiters: dict[str, list[asyncio.Event]] = {}
@@ -166,6 +168,7 @@ class MemoryProcess:
     async def _follow(self, projection: Projection) -> None:
         projection.projector.listen(self._committed)
         projection.projector.listen(self.summarizer.committed)
+        projection.projector.listen(self._observed)
         await projection.projector.start()
 
     async def ask(self, request: Read[ReplyT]) -> ReplyT:
@@ -269,6 +272,10 @@ class MemoryProcess:
         healing = asyncio.create_task(self._heal(), name="renew behind an erasure")
         self._healing.add(healing)
         healing.add_done_callback(self._healing.discard)
+
+    def _observed(self, commit: Commit) -> None:
+        for observer in self.observers:
+            observer(commit)
 
     def _committed(self, commit: Commit) -> None:
         if commit.erased and not self._closing:

@@ -21,6 +21,8 @@ from .archive import export_log, import_log
 from .costs import report_costs
 from .embedders import EmbedderChoice
 from .erasing import Erasing
+from .evolving import Evolution
+from .evolving_requests import EVOLVING
 from .memory import MemoryProcess
 from .operations import Operation, Progress, ResultT, Told
 from .parking import Parking
@@ -46,6 +48,7 @@ class Operations:
         self._snapshots = Snapshots(log, memory)
         self._reextracting = Reextracting(log, memory, embedder, thinking)
         self._reembedding = Reembedding(log, memory, embedder)
+        self.evolution = Evolution(log, memory, embedder)
         self._busy: str | None = None
         # What each operation is called where only one may run at a time, and who carries it out.
         self._handlers: dict[type[Operation[Any]], tuple[str | None, Handler]] = {
@@ -72,6 +75,8 @@ class Operations:
         """Carry an operation out; see ``operations`` for them all."""
         if isinstance(operation, o.ListParkedEvents | o.ShowParked | o.RetryParked | o.DropParked):
             return cast("ResultT", await self._parking.operate(operation))
+        if type(operation).__name__ in EVOLVING:
+            return cast("ResultT", await self.evolution.operate(operation, told))
         what, handler = self._handlers[type(operation)]
         if what is None:
             return cast("ResultT", await handler(operation, told))

@@ -16,12 +16,16 @@ EXTRACTIVE: Final = "extractive-1"
 
 
 class Page(NamedTuple):
-    """A category to write about: its statements, oldest first, their vectors, and its file so far."""
+    """A category to write about: its statements, oldest first, their vectors, and its file so far.
+
+    ``asked`` tells how much statements were asked for (id: weight): a file quotes those first.
+    """
 
     category: Category
     items: Sequence[Statement]
     vectors: Mapping[str, NDArray[np.float32]]
     before: CategoryFile | None
+    asked: Mapping[str, float] = {}
 
 
 class Written(NamedTuple):
@@ -63,5 +67,5 @@ class ExtractiveWriter:
 
 def extractive(page: Page) -> Written:
     """Return a page's file in its statements' own words."""
-    draft = write_file(page.category, page.items, page.vectors)
+    draft = write_file(page.category, page.items, page.vectors, page.asked)
     return Written(page.category.id, draft.text, draft.citations, EXTRACTIVE)

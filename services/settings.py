@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     max_resource_bytes: Annotated[int, Field(gt=0)] = MAX_RESOURCE_BYTES
     # Above this many parked events the service calls itself not ready.
     max_parked: Annotated[int, Field(ge=0)] = 100
+    # A user's memory evolves by itself after so many further pieces of feedback; 0: only when somebody asks for it.
+    evolve_after: Annotated[int, Field(ge=0)] = 100
     # How many resources one extraction worker has in work at once.
     extraction_concurrency: Annotated[int, Field(ge=1, le=64)] = 8
     # Language models, by OPENAI_BASE_URL and OPENAI_API_KEY; a file of profiles names others, task by task.

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from memstream.events.errors import InvalidInput, MemstreamError, Unavailable
 from memstream.events.tasks import end
 
+from .evolving_requests import EVOLVING
 from .faults import Fault
 from .operations import OPERATIONS, Line, Operation, Operator, Progress, ResultT, Told
 
@@ -18,9 +19,10 @@ _BEAT_SECONDS = 2.0
 
 def parsed(name: str, body: bytes) -> Operation[Any]:
     """Read a request; raises InvalidInput for an unknown operation or a field that is wrong."""
-    kind = OPERATIONS.get(name)
+    known = OPERATIONS | EVOLVING
+    kind = known.get(name)
     if kind is None:
-        raise InvalidInput(f"no operation {name!r}; known are {', '.join(sorted(OPERATIONS))}")
+        raise InvalidInput(f"no operation {name!r}; known are {', '.join(sorted(known))}")
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:

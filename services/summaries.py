@@ -24,6 +24,7 @@ from memstream.projections.ledger import Ledger
 from memstream.projections.live import Projection
 from memstream.projections.projector import Commit
 from memstream.projections.reader import Reader
+from memstream.projections.usage import Usage
 
 from .pages import ExtractiveWriter, FileWriter, Page, Written
 
@@ -142,8 +143,13 @@ class Summarizer:
     async def _write_scope(self, at: Projection, scope: Scope, found: list[StaleCategory]) -> None:
         reader = Reader(at.ledger, scope, at.ledger.position)
         ids = [stale.category_id for stale in found]
-        categories, held, files = await at.ledger.reading(
-            lambda: (reader.categories(ids=ids), reader.statements(ids, WEIGHED), reader.files(ids=ids))
+        categories, held, files, asked = await at.ledger.reading(
+            lambda: (
+                reader.categories(ids=ids),
+                reader.statements(ids, WEIGHED),
+                reader.files(ids=ids),
+                _asked(at.ledger, scope),
+            )
         )
         before = {file.category_id: file for file in files}
         wanted = [item.id for items in held.values() for item in items]
@@ -155,9 +161,15 @@ class Summarizer:
                 # Their vectors are on the way, and their commit will wake us.
                 self._dirty = (self._dirty or set()) | {scope.key}
                 continue
-            pages.append(Page(category, items, vectors, before.get(category.id)))
+            pages.append(Page(category, items, vectors, before.get(category.id), asked))
         for written in await self._writer.write(scope, pages):
             self._appended = (await self._log.append(_summary(scope, written, reader.as_of))).position
+
+
+def _asked(ledger: Ledger, scope: Scope) -> dict[str, float]:
+    """Return what feedback said was of use, and how much."""
+    usage = Usage(ledger, scope.key, ledger.position).items()
+    return {item: one.good for item, one in usage.items() if one.good > one.bad}
 
 
 def _summary(scope: Scope, written: Written, covers: int) -> CategorySummarized:

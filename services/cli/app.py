@@ -14,7 +14,7 @@ from memstream import __version__
 from memstream.events.errors import InvalidInput
 from memstream.services.reads import MAX_TOP_K
 
-from . import forgetting, operating, reading, reporting, show, snapshots
+from . import evolving, forgetting, operating, reading, reporting, show, snapshots
 from .session import (
     DATA,
     EXIT_CODES,
@@ -43,6 +43,7 @@ app = typer.Typer(
 
 app.add_typer(reading.app)
 app.add_typer(operating.app)
+app.add_typer(evolving.app, name="evolve")
 app.add_typer(forgetting.app, name="forget")
 app.add_typer(snapshots.app, name="snapshot")
 app.add_typer(reporting.app, name="report")

@@ -3,7 +3,9 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
+from memstream.evolution.history import History
 from memstream.services.engine import Engine
+from memstream.services.evolving_requests import GetEvolution
 from memstream.services.streaming import lines, parsed
 
 
@@ -15,5 +17,10 @@ def operation_routes(engine: Engine) -> APIRouter:
     async def operate(name: str, request: Request) -> StreamingResponse:
         operation = parsed(name, await request.body() or b"{}")
         return StreamingResponse(lines(engine, operation), media_type="application/x-ndjson")
+
+    @router.get("/v1/evolution", summary="A user's evolution: every step, and the genealogy of the categories")
+    async def evolution(user: str, tenant: str = "default", rejected: bool = True) -> History:
+        asked = GetEvolution(tenant=tenant, user=user, rejected=rejected)
+        return await engine.operate(asked, lambda _: None)
 
     return router

@@ -105,12 +105,13 @@ def category_id_of(scope: Scope, name: str) -> str:
 def shelves(scope: Scope, live: Sequence[CategoryName]) -> list[Shelf]:
     """Return the live categories and those defaults that this user does not have yet.
 
-    The category that a document opened holds that document: nothing else is filed there by nearness.
+    The category that a document opened holds that document, and one that evolution made an episode: nothing else is
+    filed there by nearness.
     """
     found = [
         Shelf(one.id, one.name, one.description, _cues(one.name, one.description), None)
         for one in live
-        if one.origin != "extraction"
+        if one.origin not in ("extraction", "evolution")
     ]
     known = {shelf.category_id for shelf in found}
     for name, theme in DEFAULTS.items():

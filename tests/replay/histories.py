@@ -128,6 +128,7 @@ def _of_evolution(one: str, two: str, three: str) -> list[Made]:
                 reason="r",
             ),
         ),
+        (t.EvolutionConfigured, p.EvolutionConfiguredData(policy=f"p{one}", paused=one == two)),
     ]
 
 

@@ -196,6 +196,7 @@ def _of_operations() -> list[Sample]:
         (t.EventDropped, p.EventDroppedData(position=4, reason="half written by a foreign client")),
         (t.SpacePrepared, p.SpacePreparedData(space=p.Space(model="m", dimension=2), embedder="m-2")),
         (t.SpaceActivated, p.SpaceActivatedData(space=p.Space(model="m", dimension=2), embedder="m-2")),
+        (t.EvolutionConfigured, p.EvolutionConfiguredData(policy="default", paused=True, reason="asked for")),
     ]
 
 

@@ -1,0 +1,57 @@
+"""The order in which categories are read for a question: by the best of the statements that each one holds.
+
+Evolution runs recorded retrievals again over structures that do not exist, without a model and without a write. A
+score that follows from the statements alone is the same there and here, which one from a file's own vector is not.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .ranking import best, min_max, over_max
+
+Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+
+# Only so many statements of a memory speak for the categories that hold them.
+CONSIDERED: Final = 200
+# What a category's second statement adds: one alone may match by chance. Measured: docs/evolution.md.
+SECOND: Final = 0.5
+_VECTOR = 0.4
+
+
+class Nearest(NamedTuple):
+    """The rows of the statements that match a question best, best first, with their scores (0 to 1)."""
+
+    rows: Integers
+    scores: Floats
+
+
+def nearest(similarity: Floats, counted: Flags, words: Floats) -> Nearest:
+    """Return the statements nearest to a question, by their cosine similarities and their words' BM25 scores.
+
+    ``counted`` tells which statements have a vector; one that matches in neither way is not returned.
+    """
+    scores = _VECTOR * min_max(similarity, counted) + (1 - _VECTOR) * over_max(words)
+    scores = np.asarray(scores, np.float32)
+    rows = best(np.where(scores > 0, scores, -np.inf).astype(np.float32), CONSIDERED)
+    return Nearest(rows, scores[rows])
+
+
+def shelf_scores(near: Nearest, held_in: Callable[[int], Iterable[str]]) -> dict[str, float]:
+    """Return the score of each category that holds one of the nearest statements: its best, and a part of the next.
+
+    ``held_in`` names the categories of a row.
+    """
+    scores: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    for row, score in zip(near.rows.tolist(), near.scores.tolist(), strict=True):
+        for category in held_in(row):
+            seen = counts.get(category, 0)
+            counts[category] = seen + 1
+            if seen < 2:  # noqa: PLR2004 - the best and the second
+                scores[category] = scores.get(category, 0.0) + (score if seen == 0 else SECOND * score)
+    return scores

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from corpora import Conversation, Query
 from evidence import corpora_of, embedder_of, evidence_arguments
+from kinds import Ablated, ablation_of
 from measure import positive, print_json, print_table
 from planted import planted_share
 from reading import Page, Read, measured, read_pages
@@ -47,6 +48,8 @@ _FIGURES = (
     *("recall@10", "categories", "tokens_per_file"),
 )
 
+_ABLATED = ("reading_cost", "within_quarter", "file_suffices", "files_suffice", "hit@1", "mrr", "categories")
+
 
 class Outcome(NamedTuple):
     """One way to evolve one conversation: what the odd half reads before and after, and what was tried."""
@@ -57,6 +60,7 @@ class Outcome(NamedTuple):
     rejected: Counter[str]
     pages: tuple[int, int]
     tokens: tuple[float, float]
+    ablated: dict[str, Ablated]
 
 
 async def ask(user: AsyncUser, query: Query, behind: Behind, pages: dict[str, Page]) -> Read:
@@ -105,7 +109,7 @@ async def evolve(memory: AsyncMemory, user: AsyncUser, policy: str) -> tuple[Cou
 
 
 async def experiment(
-    memory: AsyncMemory, conversation: Conversation, kind: str, seed: int
+    memory: AsyncMemory, conversation: Conversation, kind: str, options: argparse.Namespace
 ) -> tuple[Outcome, Baselines | None]:
     """Memorize, use and evolve one conversation as a user of its own."""
     user = memory.user(f"{conversation.id}/{kind}")
@@ -114,7 +118,8 @@ async def experiment(
     even, odd = queries[::2], [one for one in queries[1::2] if any(one.evidence & said for said in behind.values())]
     pages = await read_pages(user)
     before = [await ask(user, query, behind, pages) for query in odd]
-    await give_feedback(user, even, behind, kind, random.Random(f"{seed} {conversation.id} {kind}"))
+    await give_feedback(user, even, behind, kind, random.Random(f"{options.seed} {conversation.id} {kind}"))
+    ablated = await ablation_of(memory, user, odd, behind) if options.ablation and kind == "evolved" else {}
     accepted, rejected = await evolve(memory, user, "random" if kind == "random_policy" else "default")
     later = await read_pages(user)
     after = [await ask(user, query, behind, later) for query in odd]
@@ -125,6 +130,7 @@ async def experiment(
         rejected,
         (len(pages), len(later)),
         (_file_tokens(pages), _file_tokens(later)),
+        ablated,
     )
     return outcome, await baselines_of(memory, user, odd, behind) if kind == "evolved" else None
 
@@ -175,7 +181,7 @@ async def measure(
             started = time.perf_counter()
             with tempfile.TemporaryDirectory(prefix="memstream-bench-") as root:
                 async with await AsyncMemory.open(root, embedder=embedder) as memory:
-                    outcome, rest = await experiment(memory, conversation, kind, options.seed)
+                    outcome, rest = await experiment(memory, conversation, kind, options)
                     if rest is not None:
                         name = f"{conversation.id}/{kind}"
                         planted += await planted_share(memory, name, rest.asked, len(conversations), options.seed)
@@ -216,11 +222,21 @@ def report(
         "questions": len(before),
         "intervals": _intervals(before, after, baselines, seed),
         "rows": rows,
+        "ablation": _ablation(true),
         "worst_recall10_delta": min(
             round(100 * (_mean(one.after, "recall") - _mean(one.before, "recall")), 2) for one in true
         ),
         "worst_shuffled_delta": _worst(outcomes.get("shuffled", [])),
     }
+
+
+def _ablation(true: list[Outcome]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name in true[0].ablated:
+        reads = [read for one in true for read in one.ablated[name].reads]
+        accepted = sum((one.ablated[name].accepted for one in true), Counter[str]())
+        found[name] = summary(reads, float(np.mean([one.categories for one in reads])), 0.0) | {"steps": dict(accepted)}
+    return found
 
 
 def _bars(true: list[Outcome], rows: dict[str, dict[str, float]]) -> dict[str, Any]:
@@ -281,6 +297,12 @@ def show(result: dict[str, Any]) -> None:
     """Print a line for each structure."""
     lines = [[name, *(f"{row[figure]:g}" for figure in _FIGURES)] for name, row in result["rows"].items()]
     print_table(f"{result['questions']} odd questions; shares in percent", ["structure", *_FIGURES], lines)
+    if result["ablation"]:
+        lines = [
+            [name, *(f"{row[one]:g}" for one in _ABLATED), json.dumps(row["steps"])]
+            for name, row in result["ablation"].items()
+        ]
+        print_table("kinds of proposals", ["kinds", *_ABLATED, "steps"], lines)
     print(f"accepted {result['accepted']}, rejected {result['rejected']}")
     print(f"95 % intervals of the differences: {json.dumps(result['intervals'])}")
     print(f"harmful proposals accepted: {result['harmful_accepted_pct']} % of {result['harmful_planted']}")
@@ -297,6 +319,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=6, help="of everything that is drawn (default 6)")
     parser.add_argument("--limit", type=positive, help="conversations to take from the start (default: all)")
     parser.add_argument("--no-controls", action="store_true", help="leave the controls out")
+    parser.add_argument(
+        "--ablation", action="store_true", help="also evolve by each kind of proposal alone, and without each"
+    )
     parser.add_argument("--history", type=Path, help="write each conversation's evolution as JSON into this directory")
     options = parser.parse_args()
     if not (options.locomo or options.beam):

@@ -4,7 +4,7 @@ Their files are written and their categories ranked like the product's; only wha
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from corpora import Query
@@ -18,7 +18,7 @@ from memstream.evolution.loading import load
 from memstream.evolution.naming import named
 from memstream.evolution.objective import Board
 from memstream.evolution.quoting import quoted
-from memstream.evolution.rerun import rerun
+from memstream.evolution.rerun import Rerun, rerun
 from memstream.evolution.structure import Shelf, Structure
 from memstream.projections.apply import space_name
 from memstream.projections.words import content_words
@@ -32,26 +32,34 @@ class Baselines(NamedTuple):
 
 
 _CLUSTERS = (10, 20, 40, 80)
+_RECORDED = 4_000
+
+
+async def situation(
+    memory: AsyncMemory, user: AsyncUser, odd: Sequence[Query], behind: Behind
+) -> tuple[Structure, Evidence, Rerun]:
+    """Return a user's structure, what was recorded, and the odd questions as if they had been recorded, too."""
+    process: Any = memory._backend._port  # type: ignore[attr-defined]  # what a user has no need of
+    structure, evidence = await load(
+        process.projection, user.scope, space_name(process._embedder.space), latest=_RECORDED
+    )
+    asked = await _asked(process, odd, behind, evidence.facts)
+    return structure, evidence, rerun(evidence.with_retrievals(asked))
 
 
 async def baselines_of(memory: AsyncMemory, user: AsyncUser, odd: Sequence[Query], behind: Behind) -> Baselines:
     """Return what the odd questions cost to read under each baseline."""
-    service = memory._backend
-    process = service._port  # type: ignore[attr-defined]
-    space = process._embedder.space
-    _, evidence = await load(process.projection, user.scope, space_name(space), latest=1)
+    _, evidence, run = await situation(memory, user, odd, behind)
     facts = evidence.facts
-    asked = await _asked(process, odd, behind, facts)
-    run = rerun(Evidence(evidence.scope, evidence.as_of, facts, asked))
-    found = {"sessions": _reads(_sessions(facts), facts, run)}
+    found = {"sessions": reads_of(_shelved(_sessions(facts), facts), run)}
     for count in _CLUSTERS:
         groups = clusters(range(len(facts)), facts, count)
-        found[f"k-means {count}"] = _reads(groups, facts, run)
-    return Baselines(found, asked)
+        found[f"k-means {count}"] = reads_of(_shelved(groups, facts), run)
+    return Baselines(found, run.evidence.retrievals)
 
 
-async def _asked(process: "object", odd: Sequence[Query], behind: Behind, facts: Facts) -> tuple[Recorded, ...]:
-    vectors = await process._embedder.embed([query.text for query in odd])  # type: ignore[attr-defined]
+async def _asked(process: Any, odd: Sequence[Query], behind: Behind, facts: Facts) -> tuple[Recorded, ...]:
+    vectors = await process._embedder.embed([query.text for query in odd])
     recorded: list[Recorded] = []
     for number, query in enumerate(odd):
         used = tuple(
@@ -72,13 +80,17 @@ def _sessions(facts: Facts) -> list[tuple[int, ...]]:
     return [tuple(rows) for rows in groups.values()]
 
 
-def _reads(groups: Sequence[Sequence[int]], facts: Facts, run: "object") -> list[Read]:
-    shelves = [
+def _shelved(groups: Sequence[Sequence[int]], facts: Facts) -> Structure:
+    return Structure.of(
         Shelf(str(number), *named(rows, facts), tuple(rows), quoted(rows, facts)) for number, rows in enumerate(groups)
-    ]
-    read = Board.of(Structure.of(shelves), run).readings  # type: ignore[arg-type]
+    )
+
+
+def reads_of(structure: Structure, run: Rerun) -> list[Read]:
+    """Return what each question costs to read in a structure that need not exist."""
+    read, count = Board.of(structure, run).readings, len(structure.shelves)
     return [
-        Read(float(cost), bool(alone), bool(files), int(first), int(last), len(shelves))
+        Read(float(cost), bool(alone), bool(files), int(first), int(last), count)
         for cost, alone, files, first, last in zip(
             read.cost, read.first_file, read.files, read.first, read.last, strict=True
         )

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from memstream.projections.ranking import min_max, over_max
 from memstream.projections.shelving import CONSIDERED, SECOND, nearest
 from memstream.projections.terms import Terms, Vocabulary
 from memstream.projections.words import content_words
@@ -92,7 +93,9 @@ def _nearest(evidence: Evidence, terms: Terms) -> tuple[Integers, NDArray[np.flo
         block = asked[start : start + _AT_ONCE]
         similar = np.stack([one.vector for one in block]) @ facts.vectors.T
         for place, one in enumerate(block):
-            found = nearest(similar[place], embedded, terms.match(sorted(one.words), everything).scores)
+            found = nearest(
+                min_max(similar[place], embedded), over_max(terms.match(sorted(one.words), everything).scores)
+            )
             # Rows that match in no way fill the rest, with no score.
             rows[start + place, : len(found.rows)] = found.rows
             scores[start + place, : len(found.rows)] = found.scores

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from .changes import Changes
 from .corpus import LIVE, Corpus, Fact, Segments, Statements, Versions
-from .filling import Gain, add_segments, add_statements, gains, take, tells_all, version
+from .filling import Gain, Heading, add_segments, add_statements, gains, take, tells_all, version
 from .index import Index
 from .ledger import Ledger
 from .terms import Vocabulary
@@ -92,7 +92,7 @@ class Corpora:
             yield corpus
 
     @asynccontextmanager
-    async def categories(self, scope: str, space: str | None) -> AsyncIterator[Corpus]:
+    async def categories(self, scope: str, space: str | None) -> AsyncIterator[Versions]:
         """Open a user's categories: a row for each version of a category's file."""
         async with self._open(_Key(scope, space, "category"), Versions, _load_categories) as corpus:
             yield corpus
@@ -238,8 +238,8 @@ def _load_categories(ledger: Ledger, corpus: Corpus, scope: str, after: int, unt
     ):
         files.setdefault(row[0], []).append(row)
     facts: list[Fact] = []
-    for identifier, name, description, made, ended in ledger.rows(
-        "SELECT id, name, description, made, ended FROM categories WHERE scope = ? AND made <= ? ORDER BY made, id",
+    for identifier, name, description, origin, made, ended in ledger.rows(
+        "SELECT id, name, description, origin, made, ended FROM categories WHERE scope = ? AND made <= ? ORDER BY made, id",
         [scope, until],
     ):
         # Until its file is first written, a category is its name and what it is for.
@@ -251,7 +251,7 @@ def _load_categories(ledger: Ledger, corpus: Corpus, scope: str, after: int, unt
             behind = written[place + 1][2] if place + 1 < len(written) else None
             start, end = max(made, begun), min(_or_live(ended), _or_live(over), _or_live(behind))
             if start < end:
-                facts.append(version(identifier, name, description, text, citations, start, end))
+                facts.append(version(Heading(identifier, name, description, origin), text, citations, start, end))
     corpus.add(sorted(facts, key=lambda one: one.made))
 
 

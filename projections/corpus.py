@@ -174,6 +174,11 @@ class Versions(Corpus):
         known = self._rows.get(identifier)
         return self.shown[known[-1]] if known else None
 
+    def evolved(self, identifier: str) -> bool:
+        """Tell whether evolution made a category."""
+        shown = self.latest(identifier)
+        return shown is not None and shown[4] == "evolution"
+
     def embed(self, ids: Sequence[str], positions: Sequence[int], vectors: Floats) -> None:
         """Set vectors one by one, oldest first: each replaces the one before in what still lived then."""
         for place in range(len(positions)):

@@ -116,21 +116,29 @@ def tells_all(corpus: Versions, gain: Gain) -> bool:
 def _add_versions(corpus: Versions, rows: Mapping[str, Sequence[Row]]) -> None:
     """Add new categories, each with nothing in its file, and then the versions of files, each behind the one before."""
     for row in cast("Sequence[tuple[Any, ...]]", rows.get("categories", ())):
-        _, identifier, name, description, _, made, _ = row
-        corpus.add([version(identifier, name, description, "", (), made, None)])
+        _, identifier, name, description, origin, made, _ = row
+        corpus.add([version(Heading(identifier, name, description, origin), "", (), made, None)])
     for row in cast("Sequence[tuple[Any, ...]]", rows.get("files", ())):
         _, identifier, _, text, citations, _, _, made, _ = row
         if (before := corpus.latest(identifier)) is not None:
             corpus.close(identifier, made)
-            corpus.add([version(identifier, str(before[0]), str(before[1]), text, tuple(citations), made, None)])
+            heading = Heading(identifier, str(before[0]), str(before[1]), str(before[4]))
+            corpus.add([version(heading, text, tuple(citations), made, None)])
 
 
-def version(
-    identifier: str, name: str, description: str, text: str, citations: tuple[str, ...], made: int, ended: int | None
-) -> Fact:
+class Heading(NamedTuple):
+    """What a category is called, what it is for, and who opened it."""
+
+    id: str
+    name: str
+    description: str
+    origin: str
+
+
+def version(heading: Heading, text: str, citations: tuple[str, ...], made: int, ended: int | None) -> Fact:
     """Return a category with one version of its file."""
-    words = content_words(f"{name.replace('_', ' ')} {description} {text}")
-    return Fact(identifier, (name, description, text, citations), made, ended, words)
+    words = content_words(f"{heading.name.replace('_', ' ')} {heading.description} {text}")
+    return Fact(heading.id, (heading.name, heading.description, text, citations, heading.origin), made, ended, words)
 
 
 def _segment(names: Mapping[str, str], row: tuple[Any, ...]) -> Fact:

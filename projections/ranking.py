@@ -40,7 +40,7 @@ WEIGHTS: Final[Mapping[str, Weight]] = {
     "statement": Weight(0.12, 0.00),
     "standing": Weight(0.00, 0.20),
     # Those two move only what the others have brought near: see ``recall``.
-    "category": Weight(0.05, 0.04),
+    "category": Weight(0.15, 0.00),
     "feedback": Weight(0.03, 0.03),
 }
 # Words in a message at which a memory is halfway between short turns and long messages.

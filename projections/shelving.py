@@ -10,10 +10,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .ranking import best, min_max, over_max
+from .ranking import best
 
 Floats = NDArray[np.float32]
-Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
 # Only so many statements of a memory speak for the categories that hold them.
@@ -30,13 +29,12 @@ class Nearest(NamedTuple):
     scores: Floats
 
 
-def nearest(similarity: Floats, counted: Flags, words: Floats) -> Nearest:
-    """Return the statements nearest to a question, by their cosine similarities and their words' BM25 scores.
+def nearest(vector: Floats, words: Floats) -> Nearest:
+    """Return the statements nearest to a question, by their cosines and BM25 scores, both scaled to 0..1 (see ``ranking``).
 
-    ``counted`` tells which statements have a vector; one that matches in neither way is not returned.
+    One that matches in neither way is not returned.
     """
-    scores = _VECTOR * min_max(similarity, counted) + (1 - _VECTOR) * over_max(words)
-    scores = np.asarray(scores, np.float32)
+    scores = np.asarray(_VECTOR * vector + (1 - _VECTOR) * words, np.float32)
     rows = best(np.where(scores > 0, scores, -np.inf).astype(np.float32), CONSIDERED)
     return Nearest(rows, scores[rows])
 
@@ -54,4 +52,14 @@ def shelf_scores(near: Nearest, held_in: Callable[[int], Iterable[str]]) -> dict
             counts[category] = seen + 1
             if seen < 2:  # noqa: PLR2004 - the best and the second
                 scores[category] = scores.get(category, 0.0) + (score if seen == 0 else SECOND * score)
+    return scores
+
+
+def best_held(near: Nearest, held_in: Callable[[int], Iterable[str]]) -> dict[str, float]:
+    """Return for each category the score of the best of the nearest statements that it holds, over the best of all."""
+    scores: dict[str, float] = {}
+    top = float(near.scores[0]) if len(near.scores) else 1.0
+    for row, score in zip(near.rows.tolist(), near.scores.tolist(), strict=True):
+        for category in held_in(row):
+            scores.setdefault(category, score / top)
     return scores

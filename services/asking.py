@@ -15,8 +15,8 @@ from memstream.events.subjects import Scope
 from memstream.projections.apply import space_name
 from memstream.projections.live import Projection
 from memstream.projections.models import Recalled
+from memstream.projections.question import Question
 from memstream.projections.reader import Reader
-from memstream.projections.recall import Question
 
 from .context import pack_context
 from .embedders import EmbedderChoice

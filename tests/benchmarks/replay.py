@@ -34,8 +34,9 @@ from memstream.events.server import EmbeddedServer
 from memstream.projections.apply import space_name
 from memstream.projections.ledger import Ledger
 from memstream.projections.live import Projection, open_stores
+from memstream.projections.question import Question
 from memstream.projections.rebuild import Rebuild
-from memstream.projections.recall import Question, Recall
+from memstream.projections.recall import Recall
 
 BARS = (
     Bar("items_per_s", "least", 20_000),

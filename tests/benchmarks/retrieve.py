@@ -34,8 +34,9 @@ from memstream import AsyncMemory
 from memstream.events.log import EventLog
 from memstream.projections.apply import space_name
 from memstream.projections.live import open_stores
+from memstream.projections.question import Question
 from memstream.projections.rebuild import Rebuild
-from memstream.projections.recall import Question, Recall
+from memstream.projections.recall import Recall
 from memstream.services.local.embedder import WordLlamaEmbedder
 
 # The tests' helpers are what a pytest run would find by its own path.

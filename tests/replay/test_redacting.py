@@ -101,4 +101,4 @@ def _closed(history: list[Stored], erased: Erased) -> Erased:
         if one.owner == USERS[0].key and event.type == "item.reinforced":
             sources.setdefault(event.data.item_id, set()).add(event.data.source.resource_id)
     only = frozenset(item for item, resources in sources.items() if resources <= erased.resources)
-    return erased._replace(items=only, categories=frozenset())
+    return erased._replace(items=erased.items | only, categories=frozenset())

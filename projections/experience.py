@@ -1,12 +1,13 @@
 """What feedback says about items and categories: those that were used rise, those that were wrong sink, within bounds.
 
 A verdict speaks for every question a little, and for questions like the one it was given for a lot. Older verdicts
-fade as newer ones come. The lift of a hit lies in -1..1 whatever is said about it, and its weight is small (see
-``ranking``), so that no feedback buries a fact.
+fade as newer ones come. What was used in a category that evolution made lifts the others that it holds, too. The lift of
+a hit lies in -1..1 whatever is said about it, and its weight is small (see ``ranking``), so that no feedback buries a fact.
 """
 
+import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,14 +17,23 @@ from .changes import Changes
 from .ledger import Ledger
 
 Floats = NDArray[np.float32]
+Homes = Callable[[str], Sequence[str]]
 _SAYS: Final[Mapping[str, float]] = {"used": 1.0, "helpful": 1.0, "wrong": -1.0}
-# Two like questions: how fast they stop being alike, as a power of their cosine.
+# Two like questions: how fast they stop being alike, as a power of their cosine; for a category, which is wider, slower.
 _ALIKE = 4
+_ALIKE_CATEGORY = 2
 # After so many later verdicts of the user, one counts half.
 _HALF_LIFE = 500
 # Verdicts beyond these are too old to count for anything.
-_REMEMBERED = 5_000
+_REMEMBERED = 2_000
 _USERS = 5_000
+
+
+class Lifts(NamedTuple):
+    """What past verdicts say for one question, each from -1 to 1: of items, and of categories through what they hold."""
+
+    items: Mapping[str, float]
+    categories: Mapping[str, float]
 
 
 class Experience(NamedTuple):
@@ -34,27 +44,47 @@ class Experience(NamedTuple):
     made: NDArray[np.int64]
     vectors: Floats
 
-    def lifts(self, vector: Floats | None, as_of: int) -> dict[str, float]:
-        """Return the lift of each hit that was ever judged, for one question."""
+    def lifts(self, vector: Floats | None, as_of: int, homes: Homes) -> Lifts:
+        """Return the lifts of all that was ever judged; ``homes`` names the categories that hold an item.
+
+        A verdict on what belongs to no category is taken for one on a category itself.
+        """
         count = int(np.searchsorted(self.made, as_of, side="right"))
         if not count:
-            return {}
-        fading = 0.5 ** (np.arange(count - 1, -1, -1) / _HALF_LIFE)
-        said = self.says[:count] * fading
-        alike = self._alike(vector)[:count] * said
-        found: dict[str, tuple[float, float]] = {}
+            return Lifts({}, {})
+        said = self.says[:count] * 0.5 ** (np.arange(count - 1, -1, -1) / _HALF_LIFE)
+        alike = self._alike(vector)[:count]
+        items, categories = _Sums(), _Sums()
         for place in np.flatnonzero(said):
-            hit = self.hits[place]
-            always, likely = found.get(hit, (0.0, 0.0))
-            found[hit] = always + float(said[place]), likely + float(alike[place])
-        return {hit: float(np.tanh(always / 2) + np.clip(likely, -1, 1)) / 2 for hit, (always, likely) in found.items()}
+            hit, says, like = self.hits[place], float(said[place]), float(alike[place])
+            items.add(hit, says, says * like**_ALIKE)
+            for home in homes(hit) or (hit,):
+                categories.add(home, says, says * like**_ALIKE_CATEGORY)
+        return Lifts(items.lifts(), categories.lifts())
 
     def _alike(self, vector: Floats | None) -> Floats:
         """Return how much each verdict's question is like this one, 0..1."""
         if vector is None or self.vectors.shape[1] != len(vector):
             return np.zeros(len(self.hits), np.float32)
         unit = np.asarray(vector, np.float32) / max(float(np.linalg.norm(vector)), 1e-12)
-        return np.asarray(np.clip(self.vectors @ unit, 0, 1) ** _ALIKE, np.float32)
+        return np.asarray(np.clip(self.vectors @ unit, 0, 1), np.float32)
+
+
+class _Sums:
+    """What verdicts say of each name, always and for questions like this one."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[float, float]] = {}
+
+    def add(self, name: str, always: float, likely: float) -> None:
+        before = self._held.get(name, (0.0, 0.0))
+        self._held[name] = before[0] + always, before[1] + likely
+
+    def lifts(self) -> dict[str, float]:
+        return {
+            name: (math.tanh(always / 2) + min(max(likely, -1.0), 1.0)) / 2
+            for name, (always, likely) in self._held.items()
+        }
 
 
 _NOTHING = Experience((), np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros((0, 0), np.float32))

@@ -41,7 +41,7 @@ WEIGHTS: Final[Mapping[str, Weight]] = {
     "standing": Weight(0.00, 0.20),
     # Those two move only what the others have brought near: see ``recall``.
     "category": Weight(0.15, 0.00),
-    "feedback": Weight(0.03, 0.03),
+    "feedback": Weight(0.055, 0.03),
 }
 # Words in a message at which a memory is halfway between short turns and long messages.
 _HALFWAY_WORDS = 80.0

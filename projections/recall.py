@@ -4,7 +4,7 @@ Needs no language model: whether a tier suffices is judged by how the scores fal
 asks about its best hits contain (see ``sufficiency``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from memstream.events.subjects import Scope
 
@@ -12,7 +12,7 @@ from .changes import Changes
 from .corpora import Corpora
 from .corpus import Statements, Versions
 from .cues import without_names
-from .experience import Experiences
+from .experience import Experience, Experiences
 from .index import Index
 from .ledger import Ledger
 from .models import CategoryHit, ItemHit, Recalled, ResourceHit
@@ -50,12 +50,11 @@ class Recall:
         """Search the tiers in order and return what they found, with the first tier that sufficed."""
         moment = question.as_of
         experience = await self._experiences.of(scope.key, question.space)
-        lifts = experience.lifts(question.vector, moment)
         async with (
             self.corpora.statements(scope.key, question.space) as statements,
             self.corpora.categories(scope.key, question.space) as corpus,
         ):
-            categories, found = await self._ledger.reading(_searched, statements, corpus, question, lifts)
+            categories, found = await self._ledger.reading(_searched, statements, corpus, question, experience)
         items, similar, sure = found
         if not question.exhaustive and (quoted := _quoted(question, categories, items)):
             items = _before(quoted, items)
@@ -93,11 +92,14 @@ class Recall:
 
 
 def _searched(
-    statements: Statements, corpus: Versions, question: Question, lifts: Mapping[str, float]
+    statements: Statements, corpus: Versions, question: Question, experience: Experience
 ) -> tuple[tuple[CategoryHit, ...], Items]:
     one = weighed(statements, question)
     shelves = shelves_of(statements, one, question)
     evolved = {name: score for name, score in shelves.best.items() if corpus.evolved(name)}
+    lifts = experience.lifts(
+        question.vector, question.as_of, lambda item: statements.categories_of(item, question.as_of)
+    )
     return category_hits(corpus, question, shelves), item_hits(statements, one, question, evolved, lifts)
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .corpus import Corpus, Statements
 from .cues import asks_about_the_past
+from .experience import Lifts
 from .hits import category_hit_of, item_hit_of, resource_hit_of
 from .models import CategoryHit, ItemHit, ResourceHit
 from .question import Question
@@ -101,12 +102,9 @@ def _scored(corpus: Corpus, question: Question) -> tuple[Floats, Floats]:
 
 
 def item_hits(
-    statements: Statements, one: Weighed, question: Question, evolved: Mapping[str, float], lifts: Mapping[str, float]
+    statements: Statements, one: Weighed, question: Question, evolved: Mapping[str, float], lifts: Lifts
 ) -> Items:
-    """Return the statements, best first; ``evolved`` tells how categories fit that evolution made.
-
-    ``lifts`` is what feedback said of statements (-1 to 1).
-    """
+    """Return the statements, best first; ``evolved`` tells how categories fit that evolution made."""
     found = one.found
     if not one.visible.any():
         return Items(())
@@ -136,18 +134,20 @@ def _replaced(hit: ItemHit, statements: Statements, heir: int | None) -> ItemHit
 
 
 def _lifted(
-    statements: Statements,
-    rows: Iterable[int],
-    as_of: int,
-    evolved: Mapping[str, float],
-    lifts: Mapping[str, float],
+    statements: Statements, rows: Iterable[int], as_of: int, evolved: Mapping[str, float], lifts: Lifts
 ) -> dict[int, dict[str, float]]:
-    """Return what categories and feedback add to the candidates: how its best category fits, and past verdicts."""
+    """Return what categories and feedback add to the candidates: how its best category fits, and past verdicts.
+
+    A verdict on something in a category that evolution made speaks for all that the category holds.
+    """
     added: dict[int, dict[str, float]] = {}
     for row in map(int, rows):
         identifier = statements.ids[row]
-        fits = max((evolved.get(one, 0.0) for one in statements.categories_of(identifier, as_of)), default=0.0)
-        told = {"category": round(fits, 4), "feedback": round(lifts.get(identifier, 0.0), 4)}
+        homes = [one for one in statements.categories_of(identifier, as_of) if one in evolved]
+        fits = max((evolved[one] for one in homes), default=0.0)
+        shared = sum(lifts.categories.get(one, 0.0) for one in homes) / max(len(homes), 1)
+        said = min(max(lifts.items.get(identifier, 0.0) + shared, -1.0), 1.0)
+        told = {"category": round(fits, 4), "feedback": round(said, 4)}
         added[row] = {name: value for name, value in told.items() if value}
     return added
 

@@ -48,6 +48,8 @@ class Mind:
             "decide": lambda text: {"needs_memory": True, "query": text.rsplit("Question: ", 1)[1]},
             "suffice": lambda _: {"sufficient": True, "next_query": ""},
             "read": lambda _: {"relevant": [{"number": 1, "reason": "first"}], "sufficient": False, "next_query": "x"},
+            # What "memstream doctor" asks.
+            "other": lambda _: {"sum": 5},
         }
         server.answer(lambda request: self.scripts[task_of(request)](asked_of(request)))
 

@@ -65,7 +65,8 @@ class Reextracting:
                     seconds=round(time.perf_counter() - started, 3),
                 )
             )
-        return o.Reextracted(extractor=extractor.name, dry_run=operation.dry_run, **counts)
+        estimated = operation.dry_run and isinstance(extractor, Estimates)
+        return o.Reextracted(extractor=extractor.name, dry_run=operation.dry_run, estimated=estimated, **counts)
 
     def _named(self, operation: o.Reextract) -> Extractor:
         if operation.prompt_version is not None or operation.extractor == _MODEL:

@@ -96,7 +96,7 @@ def test_the_examples_with_a_language_model_run(tmp_path: Path) -> None:
         "suffice": 1,
         "read": 3,
     }
-    assert "gpt-5-mini extract-1 would go over 0 resources (1 were done already)" in shown
+    assert "gpt-5-mini extract-1 would read about 0 tokens of 0 resources (1 were done already)" in shown
 
 
 def test_the_example_of_a_models_file_names_a_model_for_each_task(tmp_path: Path) -> None:

@@ -15,7 +15,19 @@ from fastapi import Request as HTTPRequest
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from . import chat, responses
-from .answers import Answer, Dropped, Failure, Reply, Request, Script, Scripted, Vectors, answer_of, unauthorized
+from .answers import (
+    Answer,
+    Dropped,
+    Failure,
+    Reply,
+    Request,
+    Script,
+    Scripted,
+    Vectors,
+    answer_of,
+    unauthorized,
+    unknown_model,
+)
 from .cutting import CutResponse
 from .embeddings import embeddings_body, inputs_of
 
@@ -28,7 +40,8 @@ class ScriptedLLM:
 
     Every attribute may be changed while it runs: ``structured`` is the best structured output that it accepts,
     ``api_key`` the only key (None: any), ``dimension`` that of embeddings, ``max_inputs`` how many texts one request
-    may embed, ``latency`` the seconds that every answer takes. ``requests`` are all that came, in order.
+    may embed, ``latency`` the seconds that every answer takes, ``known_only`` refuses models that are not among
+    ``models``. ``requests`` are all that came, in order.
     """
 
     def __init__(
@@ -40,6 +53,7 @@ class ScriptedLLM:
         max_inputs: int = 2048,
         latency: float = 0.0,
         models: tuple[str, ...] = ("scripted", "scripted-embedding"),
+        known_only: bool = False,
     ) -> None:
         self.structured: Structured = structured
         self.api_key = api_key
@@ -47,6 +61,7 @@ class ScriptedLLM:
         self.max_inputs = max_inputs
         self.latency = latency
         self.models = models
+        self.known_only = known_only
         self.requests: list[Request] = []
         self._queues: dict[bool, deque[Scripted]] = {False: deque(), True: deque()}
         self._scripts: dict[bool, Script] = {False: lambda _: "", True: lambda _: Vectors()}
@@ -144,6 +159,8 @@ class ScriptedLLM:
         """Return the fault that a real server finds in a request before any model sees it."""
         if fault := self._unauthorized(request):
             return fault
+        if self.known_only and request.model not in self.models:
+            return unknown_model(request.model)
         wanted = request.structure
         if wanted != "text" and wanted not in _SUPPORTED[self.structured]:
             return _invalid(f"response_format.type {wanted!r} is not supported by this model")

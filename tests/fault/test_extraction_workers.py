@@ -14,7 +14,7 @@ import pytest
 from nodes import Node, free_ports
 from processes import Service
 from scripted_llm import ScriptedLLM
-from thinking import Mind, lines_of, statement
+from thinking import Mind, lines_of, statement, thinking_memory
 from waiting import until
 
 from memstream import AsyncMemory
@@ -162,3 +162,20 @@ async def test_a_worker_that_comes_later_takes_up_what_a_killed_one_left(split: 
 
         await until(all_extracted, timeout=120)
         assert len(await ana.items(limit=1_000)) == 2 * RESOURCES
+
+
+async def test_work_that_waits_long_for_its_turn_is_paid_for_once(tmp_path: Path, mind: Mind) -> None:
+    moody = mind.scripts["extract"] = Moody()
+    mind.server.latency = 2.0
+    # The last one waits for longer than the server waits for a worker that says nothing.
+    resources = 18
+    async with thinking_memory(tmp_path, mind.server, extraction_concurrency=1) as memory:
+        ana = memory.user("ana")
+        for number in range(resources):
+            await ana.memorize([{"role": "user", "content": fact(number)}], wait=False)
+
+        async def all_extracted() -> bool:
+            return [one.status for one in await ana.resources()] == ["ready"] * resources
+
+        await until(all_extracted, timeout=120)
+    assert moody.asked == Counter(map(fact, range(resources)))

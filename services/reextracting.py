@@ -42,7 +42,7 @@ class Reextracting:
     async def operate(self, operation: o.Reextract, told: Told) -> o.Reextracted:
         """Go over the resources of one user, or of everybody; with ``dry_run`` only count what would change."""
         extractor = self._named(operation)
-        work = ResourceExtraction(self._log, self._memory, extractor)
+        work = ResourceExtraction(self._log, self._memory, extractor, self._thinking.media)
         end = (await self._log.state()).last_position
         await self._memory.projector.wait_for(end)
         counts: dict[str, int] = dict.fromkeys(

@@ -142,12 +142,14 @@ def up(
 def memorize(
     files: Annotated[
         list[Path],
-        typer.Argument(help="Conversations (.json, .jsonl), or documents (.txt, .md, .html, .pdf, .docx)."),
+        typer.Argument(
+            help="Conversations (.json, .jsonl), documents (.txt, .md, .html, .pdf, .docx), images, recordings."
+        ),
     ],
     user: UserOption,
     tenant: TenantOption = "default",
     modality: Annotated[
-        str | None, typer.Option(help="conversation or document; guessed from the file's name.")
+        str | None, typer.Option(help="conversation, document, image or audio; guessed from the file's name.")
     ] = None,
     session: Annotated[str | None, typer.Option(help="The session that they belong to.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Return when the result can be retrieved.")] = True,

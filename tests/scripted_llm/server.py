@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi import Request as HTTPRequest
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.datastructures import UploadFile
 
 from . import chat, responses
 from .answers import (
@@ -30,6 +31,7 @@ from .answers import (
 )
 from .cutting import CutResponse
 from .embeddings import embeddings_body, inputs_of
+from .tokens import count
 
 Structured = Literal["json_schema", "json_object", "none"]
 _SUPPORTED = {"json_schema": {"json_schema", "json_object"}, "json_object": {"json_object"}, "none": set[str]()}
@@ -129,6 +131,7 @@ class ScriptedLLM:
     def _app(self) -> FastAPI:
         app = FastAPI()
         app.add_api_route("/v1/models", self._list_models, methods=["GET"], response_model=None)
+        app.add_api_route("/v1/audio/transcriptions", self._transcribe, methods=["POST"], response_model=None)
         for path in ("/v1/chat/completions", "/v1/responses", "/v1/embeddings"):
             app.add_api_route(path, self._serve, methods=["POST"], response_model=None)
         return app
@@ -141,9 +144,20 @@ class ScriptedLLM:
         return JSONResponse({"object": "list", "data": data})
 
     async def _serve(self, http: HTTPRequest) -> Response:
+        return await self._worked(http, await http.json())
+
+    async def _transcribe(self, http: HTTPRequest) -> Response:
+        """Take a form with a recording: its body holds the file's ``name``, ``type`` and ``size``, and the model."""
+        async with http.form() as form:
+            file = form["file"]
+            assert isinstance(file, UploadFile)
+            body = {"name": file.filename, "type": file.content_type, "size": len(await file.read())}
+            return await self._worked(http, {"model": form["model"], **body})
+
+    async def _worked(self, http: HTTPRequest, body: dict[str, Any]) -> Response:
         self._working += 1
         try:
-            request = self._record(http, await http.json())
+            request = self._record(http, body)
             answer = self._checked(request) or self._scripted(request)
             await asyncio.sleep(self.latency + answer.delay)
             return self._response(request, answer)
@@ -189,6 +203,8 @@ class ScriptedLLM:
             case Vectors():
                 dimension = answer.dimension or request.body.get("dimensions") or self.dimension
                 return JSONResponse(embeddings_body(request.body, dimension, answer.missing))
+            case Reply() if request.path.endswith("transcriptions"):
+                return JSONResponse(_transcript(answer))
             case Reply():
                 return _replied(request, answer, identifier)
             case Dropped():
@@ -220,6 +236,12 @@ def _replied(request: Request, reply: Reply, identifier: str) -> Response:
     if request.body.get("stream"):
         return StreamingResponse(_streamed(request)(request, reply, identifier), media_type="text/event-stream")
     return JSONResponse(_whole(request)(request, reply, identifier))
+
+
+def _transcript(reply: Reply) -> dict[str, Any]:
+    heard = reply.content or ""
+    usage = {"type": "tokens", "input_tokens": 100, "output_tokens": count(heard), "total_tokens": 100 + count(heard)}
+    return {"text": heard, "usage": usage}
 
 
 def _dropped(request: Request, answer: Dropped, identifier: str) -> Response:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from memstream.events import payloads as p
-from memstream.events.errors import InvalidInput
+from memstream.events.errors import InvalidInput, NotFound
 from memstream.events.ids import derived_id
 from memstream.events.log import EventLog
 from memstream.events.payloads import Frozen
@@ -27,7 +27,7 @@ from .describer import Describer
 from .describing import Description
 from .local.echo import served_statements
 from .protocols import Distilled, Estimates, Extraction, Extractor, Material, MediaReader
-from .reads import GetKnown, Port
+from .reads import GetKnown, GetResource, Port
 
 logger = logging.getLogger("memstream.extraction")
 
@@ -63,7 +63,9 @@ class ResourceExtraction:
         return extractor.estimate(await self._material(event, await self._describer.describe(event), as_of))
 
     async def process(self, event: ResourceIngested) -> None:
-        """Describe and extract one resource; raises InvalidInput for content that no attempt can read."""
+        """Describe and extract one resource, unless that is done; raises InvalidInput for what no attempt can read."""
+        if await self._extracted(event):
+            return
         described = await self._describer.describe(event)
         await self._log.append_many(_described_events(event, described), split=True)
         extraction = await self._extractor.extract(await self._material(event, described))
@@ -84,6 +86,24 @@ class ResourceExtraction:
         )
         await self._log.append(failed)
         return last
+
+    async def _extracted(self, event: ResourceIngested) -> bool:
+        """Tell whether memory has this resource's extraction: after an import, or from a worker that died behind it.
+
+        A model asked again says something else, which would be compared with what came to be known since.
+        """
+        last = await self._log.last_position(event.scope, ("items.extracted",))
+        if last < event.position:
+            return False
+        asked = GetResource(
+            tenant=event.tenant, user=event.user, resource_id=event.data.resource_id, after_position=last
+        )
+        try:
+            found = await self._port.ask(asked)
+        except NotFound:
+            # It is parked, or forgotten.
+            return False
+        return found.status in ("extracted", "ready")
 
     async def _material(self, event: ResourceIngested, described: Description, as_of: int | None = None) -> Material:
         # What recall returned before this resource came must be known, or its echo would become a fact; to wait

@@ -144,6 +144,8 @@ class ResourceDescribedData(Frozen):
     parts: Annotated[int, Field(ge=1, le=_MOST)] = 1
     segments: tuple[Segment, ...]
     describer: str
+    # What a model took for putting an image or a recording into words; None: nobody was asked.
+    usage: Usage | None = None
 
 
 class ItemsExtractedData(Frozen):

@@ -6,7 +6,7 @@ Needs neither a database nor a model. What was published is memorized by the ser
 import codecs
 import io
 import mimetypes
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self, get_args
@@ -32,12 +32,20 @@ _MEDIA_TYPES = {
     ".ndjson": JSONL,
     ".json": JSON,
     ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    # Those that Python does not know everywhere, or by other names.
+    ".webp": "image/webp",
+    ".m4a": "audio/mp4",
+    ".ogg": "audio/ogg",
+    ".wav": "audio/wav",
 }
 _MAGIC = {
     "application/pdf": b"%PDF",
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": b"PK",
 }
 DOCUMENT_TYPES = frozenset({"text/plain", "text/markdown", "text/html", *_MAGIC})
+_IMAGES = {"image/png": b"\x89PNG", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8", "image/webp": b"RIFF"}
+# What only a model can put into words.
+MEDIA: frozenset[payloads.Modality] = frozenset({"image", "audio", "video"})
 
 
 class Published(NamedTuple):
@@ -61,10 +69,19 @@ class Labels(NamedTuple):
 class EventPublisher:
     """Publishes events of one tenant. Open it with ``EventPublisher.connect``; it is an async context manager."""
 
-    def __init__(self, log: EventLog, tenant: str = "default", *, max_bytes: int = MAX_RESOURCE_BYTES) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        tenant: str = "default",
+        *,
+        max_bytes: int = MAX_RESOURCE_BYTES,
+        media: Collection[payloads.Modality] = (),
+    ) -> None:
+        """Publish with a limit of size; ``media`` are the modalities that the extraction has a model for."""
         self.log = log
         self._tenant = tenant
         self._max_bytes = max_bytes
+        self._media = media
 
     @classmethod
     async def connect(cls, server: str | Client, *, tenant: str = "default") -> Self:
@@ -109,7 +126,7 @@ class EventPublisher:
         """
         scope = Scope.of(self._tenant, user)
         kind = media_type or guess_media_type(name, modality)
-        check_content(content, modality, kind, name, self._max_bytes)
+        check_content(content, modality, kind, name, self._max_bytes, self._media)
         stored = await self.log.resources.put(scope, content)
         resource_id = resource_id_of(scope, modality, stored.digest)
         event = ResourceIngested.of(
@@ -184,8 +201,9 @@ def check_content(
     media_type: str,
     name: str,
     max_bytes: int = MAX_RESOURCE_BYTES,
+    media: Collection[payloads.Modality] = (),
 ) -> None:
-    """Refuse what cannot be memorized, before anything is written."""
+    """Refuse what cannot be memorized, before anything is written; ``media`` can be put into words by a model."""
     size = content.seek(0, io.SEEK_END)
     content.seek(0)
     if size > max_bytes:
@@ -202,11 +220,34 @@ def check_content(
         _check_document(content, media_type, name)
     elif modality not in get_args(payloads.Modality):
         raise InvalidInput(f"unknown modality {modality!r}; known are {', '.join(get_args(payloads.Modality))}")
+    elif modality not in media:
+        raise InvalidInput(no_reader(modality))
     else:
+        _check_media(content, modality, media_type, name)
+
+
+def no_reader(modality: payloads.Modality) -> str:
+    """Say why a modality cannot be read, and the way out."""
+    if modality == "video":
+        return "modality 'video' cannot be read yet: memorize its sound as audio, or some of its frames as images"
+    setting = "MEMSTREAM_VISION_MODEL" if modality == "image" else "MEMSTREAM_TRANSCRIPTION_MODEL"
+    return (
+        f"modality {modality!r} needs a vision or transcription model, and none is configured: set {setting}, "
+        "or memorize a transcript or caption as modality='document' instead"
+    )
+
+
+def _check_media(content: BinaryIO, modality: payloads.Modality, media_type: str, name: str) -> None:
+    if not media_type.startswith(f"{modality}/") or (modality == "image" and media_type not in _IMAGES):
+        known = "PNG, JPEG, GIF or WebP" if modality == "image" else "MP3, WAV, M4A or OGG"
         raise InvalidInput(
-            f"modality {modality!r} needs a vision or transcription model, and none is configured: "
-            "memorize a transcript or caption as modality='document' instead"
+            f"{name!r} is {media_type}, which is no {modality} that can be read: give {known}, by its name"
         )
+    magic = _IMAGES.get(media_type, b"")
+    head = content.read(len(magic))
+    content.seek(0)
+    if head != magic:
+        raise InvalidInput(f"{name!r} is called {media_type} but does not start like one: is it damaged or renamed?")
 
 
 def _check_document(content: BinaryIO, media_type: str, name: str) -> None:

@@ -75,7 +75,7 @@ def _described(state: State, event: t.ResourceDescribed, changes: Changes) -> No
     _need_resource(state, scope, data.resource_id)
     if not _new_part(state, scope, data.resource_id, "described", data.part):
         return
-    _part(changes, event, "described", data.describer, len(data.segments))
+    _part(changes, event, "described", data.describer, len(data.segments), usage=data.usage or _FREE)
     for segment in data.segments:
         if (scope, segment.id) in state.segments:
             continue

@@ -88,10 +88,19 @@ def _stage(rows: Sequence[tuple[Any, ...]], vectors: dict[str, int]) -> _Stage:
 
 
 def _joined(described: _Stage, extracted: _Stage, failure: str | None) -> Progress:
-    counts = (described.statements, extracted.statements, extracted.usage)
+    counts = (described.statements, extracted.statements, _summed(described.usage, extracted.usage))
     if not (described.complete and extracted.complete):
         return Progress("failed" if failure else "ingested", failure, *counts)
     return Progress("ready" if described.embedded and extracted.embedded else "extracted", None, *counts)
+
+
+def _summed(one: Usage, other: Usage) -> Usage:
+    return Usage(
+        model=other.model or one.model,
+        tokens_in=one.tokens_in + other.tokens_in,
+        tokens_out=one.tokens_out + other.tokens_out,
+        seconds=round(one.seconds + other.seconds, 6),
+    )
 
 
 def _failures(ledger: Ledger, wanted: dict[str, Any]) -> dict[str, str]:

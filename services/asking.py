@@ -82,6 +82,11 @@ class Asking:
         if not request.query.strip():
             raise InvalidInput("the query is empty: ask something")
         advisor = self._advisor if request.use_model else None
+        if request.method == "llm" and not request.use_model:
+            raise ModelRequired(
+                "method='llm' reads memory with a language model, and this question is to be answered without one: "
+                "use method='rag'"
+            )
         if request.method == "llm" and advisor is None:
             raise ModelRequired(
                 "method='llm' reads memory with a language model, and none is configured: set MEMSTREAM_LLM_MODEL "

@@ -133,7 +133,8 @@ class AsyncUser:
     ) -> Memorized:
         """Memorize messages (``{role, content, name?, time?, id?}``), a text, bytes, or a file by its path.
 
-        ``modality`` is guessed when not given: lists, .json and .jsonl files are conversations, the rest documents.
+        ``modality`` is guessed when not given: lists, .json and .jsonl files are conversations, files called
+        like an image or a recording are that (and need a model for it), the rest documents.
         With ``wait`` it returns once the result can be retrieved. The same input twice adds nothing. Raises
         InvalidInput (nothing was written), ProcessingFailed or Unavailable (the input is safe in the log).
         """

@@ -97,7 +97,7 @@ async def run(
             serve(broker, memory)
             serve_operations(broker, nc, operator)
         if "extraction" in chosen:
-            work = ResourceExtraction(log, port, extractor or thinking.extractor(port, vectors))
+            work = ResourceExtraction(log, port, extractor or thinking.extractor(port, vectors), thinking.media)
             pool.add_extraction(work, settings.extraction_concurrency)
         if "embedding" in chosen:
             await _fill_spaces(log, vectors, pool)
@@ -109,7 +109,7 @@ async def run(
         stack.push_async_callback(end, following)
         watching = asyncio.create_task(watch(log, memory), name="log watch")
         stack.push_async_callback(end, watching)
-        engine = Engine(log, port, operator, settings)
+        engine = Engine(log, port, operator, settings, thinking.modalities)
         yield Service(settings, url, log, engine, chosen, memory, broker)
 
 

@@ -11,13 +11,21 @@ from memstream.events.types import (
     Event,
     ExtractionFailed,
     ItemsExtracted,
+    ResourceDescribed,
     RetrievalServed,
     VectorsEmbedded,
 )
 
 from .operations import Cost, CostReport
 
-_COSTING = ("items.extracted", "extraction.failed", "category.summarized", "retrieval.served", "vectors.embedded")
+_COSTING = (
+    "resource.described",
+    "items.extracted",
+    "extraction.failed",
+    "category.summarized",
+    "retrieval.served",
+    "vectors.embedded",
+)
 _MILLION = 1_000_000
 # Dollars for a million tokens in, and out; None: nobody said.
 Prices = Mapping[str, tuple[float | None, float | None]]
@@ -45,7 +53,7 @@ def _tasks(event: Event) -> tuple[TaskUsage, ...]:
     match event:
         case ItemsExtracted() | CategorySummarized() | RetrievalServed() | ExtractionFailed():
             return event.data.usage.tasks
-        case VectorsEmbedded():
+        case VectorsEmbedded() | ResourceDescribed():
             return event.data.usage.tasks if event.data.usage else ()
         case _:
             return ()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from memstream.events.errors import InvalidInput
 from memstream.events.ids import derived_id
 from memstream.events.messages import Message, decode_messages
-from memstream.events.payloads import Segment, Span
+from memstream.events.payloads import Segment, Span, Usage
 from memstream.events.types import ResourceIngested
 
 from .local.statements import MAX_WORDS, statements
@@ -30,6 +30,7 @@ class Description(NamedTuple):
     passages: list[Passage]
     title: str
     describer: str
+    usage: Usage | None = None
 
 
 def describe(event: ResourceIngested, content: Path) -> Description:
@@ -41,7 +42,7 @@ def describe(event: ResourceIngested, content: Path) -> Description:
         return Description(segments, passages, data.name, "messages-1")
     text, describer = read_document(content, data.media_type, data.name)
     segments, passages, title = describe_document(data.resource_id, text, event.time)
-    return Description(segments, passages, title or _stem(data.name), describer)
+    return Description(segments, passages, title or stem(data.name), describer)
 
 
 def describe_conversation(
@@ -232,5 +233,6 @@ def _message_id(messages: Sequence[Message], place: int) -> str:
     return messages[place].id or f"m{place + 1}"
 
 
-def _stem(name: str) -> str:
+def stem(name: str) -> str:
+    """Return a file's name without its folders and its ending."""
     return name.rsplit("/", 1)[-1].rsplit(".", 1)[0] or name

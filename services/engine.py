@@ -33,11 +33,19 @@ _MAX_FEEDBACK_TEXT = 4_000
 class Engine:
     """Commands and questions of one service."""
 
-    def __init__(self, log: EventLog, port: Port, operator: Operator, settings: Settings) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        port: Port,
+        operator: Operator,
+        settings: Settings,
+        media: frozenset[p.Modality] = frozenset(),
+    ) -> None:
         self.log = log
         self._port = port
         self._operator = operator
         self._settings = settings
+        self._media = media
 
     async def ask(self, request: Read[ReplyT]) -> ReplyT:
         """Answer a question about memory."""
@@ -57,7 +65,9 @@ class Engine:
         """
         if not 0 < timeout <= _LONGEST_WAIT_SECONDS:
             raise InvalidInput(f"timeout must be over 0 and at most {_LONGEST_WAIT_SECONDS} seconds, got {timeout:g}")
-        publisher = EventPublisher(self.log, scope.tenant, max_bytes=self._settings.max_resource_bytes)
+        publisher = EventPublisher(
+            self.log, scope.tenant, max_bytes=self._settings.max_resource_bytes, media=self._media
+        )
         published = await publisher.publish_resource(
             scope.user,
             content,

@@ -17,6 +17,7 @@ from memstream.events import payloads as p
 from memstream.events import types as t
 from memstream.events.errors import InvalidEvent, NotFound, Unavailable
 from memstream.events.log import EventLog
+from memstream.events.publisher import MEDIA
 from memstream.events.reading import Stored
 from memstream.events.redacting import Content, Embeddable, Erased, Redactor
 from memstream.events.redaction import TOMBSTONES
@@ -31,6 +32,7 @@ from .reads import Settle
 
 _SETTLE_SECONDS = 120.0
 _GONE = "The original was removed, because a statement in it was to be forgotten."
+_NOTHING_LEFT = (_GONE.encode(), "text/plain")
 
 
 class _Pass(NamedTuple):
@@ -174,19 +176,35 @@ class Erasing:
         redactor = Redactor(erased)
         contents: dict[str, Content] = {}
         old: list[str] = []
+        shown = await self._shown(scope, redactor) if erased.texts else frozenset[str]()
         async for event in self._readable_events(scope, ("resource.ingested",)):
             assert isinstance(event, t.ResourceIngested)
             if event.data.resource_id in erased.resources:
                 old.append(event.data.digest)
+            elif event.data.modality in MEDIA and event.data.resource_id not in shown:
+                continue
             elif erased.texts and event.data.resource_id not in contents:
                 original = io.BytesIO()
                 await self._log.resources.get(scope, event.data.digest, original)
-                blotted = blotted_content(original.getvalue(), event.data.media_type, redactor)
+                blotted = (
+                    _NOTHING_LEFT
+                    if event.data.modality in MEDIA
+                    else blotted_content(original.getvalue(), event.data.media_type, redactor)
+                )
                 if blotted is not None:
                     stored = await self._log.resources.put(scope, io.BytesIO(blotted[0]))
                     contents[event.data.resource_id] = Content(stored.digest, stored.size, blotted[1])
                     old.append(event.data.digest)
         return contents, old
+
+    async def _shown(self, scope: Scope, redactor: Redactor) -> frozenset[str]:
+        """Return the resources whose description holds erased words: an image shows them where no search finds them."""
+        found: set[str] = set()
+        async for event in self._readable_events(scope, ("resource.described",)):
+            assert isinstance(event, t.ResourceDescribed)
+            if any(redactor.blot(segment.text) != segment.text for segment in event.data.segments):
+                found.add(event.data.resource_id)
+        return frozenset(found)
 
     async def _readable_events(self, scope: Scope, types: Sequence[str]) -> AsyncIterator[Event]:
         async for stored in self._log.read_stored(scope=scope, types=types):
@@ -211,7 +229,7 @@ def blotted_content(content: bytes, media_type: str, redactor: Redactor) -> tupl
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        return _GONE.encode(), "text/plain"
+        return _NOTHING_LEFT
     if "json" in media_type:
         # In JSON the words may be escaped; their lines are JSON each.
         lines = [_blotted_json(line, redactor) for line in ([text] if _is_json(text) else text.split("\n"))]

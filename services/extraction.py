@@ -3,15 +3,12 @@
 Every step's events have ids derived from the resource's, so a repeated attempt appends nothing twice.
 """
 
-import asyncio
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from memstream.events import payloads as p
-from memstream.events.errors import InvalidInput
+from memstream.events.errors import InvalidInput, NotFound
 from memstream.events.ids import derived_id
 from memstream.events.log import EventLog
 from memstream.events.payloads import Frozen
@@ -26,10 +23,11 @@ from memstream.events.types import (
     ResourceIngested,
 )
 
-from .describing import Description, describe
+from .describer import Describer
+from .describing import Description
 from .local.echo import served_statements
-from .protocols import Distilled, Estimates, Extraction, Extractor, Material
-from .reads import GetKnown, Port
+from .protocols import Distilled, Estimates, Extraction, Extractor, Material, MediaReader
+from .reads import GetKnown, GetResource, Port
 
 logger = logging.getLogger("memstream.extraction")
 
@@ -44,8 +42,9 @@ PartT = TypeVar("PartT", bound=Frozen)
 class ResourceExtraction:
     """Turns ingested resources into described and extracted ones."""
 
-    def __init__(self, log: EventLog, port: Port, extractor: Extractor) -> None:
+    def __init__(self, log: EventLog, port: Port, extractor: Extractor, media: MediaReader | None = None) -> None:
         self._log = log
+        self._describer = Describer(log, media)
         self._port = port
         self._extractor = extractor
 
@@ -55,17 +54,19 @@ class ResourceExtraction:
         ``run`` numbers the extractions of the resource, the first one is 0. ``as_of`` is the moment whose recall it
         knows: what was said before it was recalled is no echo.
         """
-        described = await self._describe(event)
+        described = await self._describer.describe(event)
         extraction = await self._extractor.extract(await self._material(event, described, as_of))
         return self._extracted_events(event, extraction, run)
 
     async def estimate(self, event: ResourceIngested, extractor: Estimates, *, as_of: int) -> int:
         """Return about how many tokens an extractor would read of a resource."""
-        return extractor.estimate(await self._material(event, await self._describe(event), as_of))
+        return extractor.estimate(await self._material(event, await self._describer.describe(event), as_of))
 
     async def process(self, event: ResourceIngested) -> None:
-        """Describe and extract one resource; raises InvalidInput for content that no attempt can read."""
-        described = await self._describe(event)
+        """Describe and extract one resource, unless that is done; raises InvalidInput for what no attempt can read."""
+        if await self._extracted(event):
+            return
+        described = await self._describer.describe(event)
         await self._log.append_many(_described_events(event, described), split=True)
         extraction = await self._extractor.extract(await self._material(event, described))
         await self._log.append_many(self._extracted_events(event, extraction), split=True)
@@ -86,12 +87,23 @@ class ResourceExtraction:
         await self._log.append(failed)
         return last
 
-    async def _describe(self, event: ResourceIngested) -> Description:
-        with tempfile.TemporaryFile() as bytes_:
-            await self._log.resources.get(event.scope, event.data.digest, bytes_)
-            path = Path(f"/dev/fd/{bytes_.fileno()}")
-            bytes_.seek(0)
-            return await asyncio.to_thread(describe, event, path)
+    async def _extracted(self, event: ResourceIngested) -> bool:
+        """Tell whether memory has this resource's extraction: after an import, or from a worker that died behind it.
+
+        A model asked again says something else, which would be compared with what came to be known since.
+        """
+        last = await self._log.last_position(event.scope, ("items.extracted",))
+        if last < event.position:
+            return False
+        asked = GetResource(
+            tenant=event.tenant, user=event.user, resource_id=event.data.resource_id, after_position=last
+        )
+        try:
+            found = await self._port.ask(asked)
+        except NotFound:
+            # It is parked, or forgotten.
+            return False
+        return found.status in ("extracted", "ready")
 
     async def _material(self, event: ResourceIngested, described: Description, as_of: int | None = None) -> Material:
         # What recall returned before this resource came must be known, or its echo would become a fact; to wait
@@ -196,6 +208,7 @@ def _described_events(event: ResourceIngested, described: Description) -> list[E
                 parts=len(parts),
                 segments=tuple(segments),
                 describer=described.describer,
+                usage=described.usage if number == 0 else None,
             ),
             id=derived_id(event.id, "resource.described", number),
             cause=event,

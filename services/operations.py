@@ -190,7 +190,8 @@ class Reembed(Operation[Reembedded]):
 class Reextracted(Frozen):
     """What another extraction changed, or with ``dry_run`` would: resources gone over, items that came and that ended.
 
-    ``tokens`` estimates what a model would read; local extractors read for nothing.
+    ``tokens`` estimates what a model would read; local extractors read for nothing. ``estimated``: what a model would
+    state is not known before it is paid, so that no items are counted.
     """
 
     extractor: str
@@ -201,6 +202,7 @@ class Reextracted(Frozen):
     items_kept: int
     items_superseded: int
     tokens: int
+    estimated: bool = False
 
 
 class Reextract(Operation[Reextracted]):

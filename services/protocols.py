@@ -22,6 +22,7 @@ from memstream.events.payloads import (
 )
 from memstream.events.payloads import Segment as DescribedSegment
 from memstream.events.subjects import Scope
+from memstream.events.types import ResourceIngested
 from memstream.projections.models import CategoryName
 
 from .served import ServedStatements
@@ -59,6 +60,22 @@ class Passage(NamedTuple):
     time: datetime | None = None
     # What stands before it and gives it meaning: the previous message, the headings above.
     before: str = ""
+
+
+class Caption(NamedTuple):
+    """A resource in a model's words, who said them, and what that cost; None where the log does not say."""
+
+    text: str
+    author: str
+    usage: Usage | None
+
+
+class MediaReader(Protocol):
+    """Puts images and recordings into words."""
+
+    async def tell(self, event: ResourceIngested, content: bytes) -> Caption:
+        """Return what a resource shows or says; raises Unavailable to try again, InvalidInput when none can."""
+        ...
 
 
 class Material(NamedTuple):

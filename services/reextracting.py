@@ -42,7 +42,7 @@ class Reextracting:
     async def operate(self, operation: o.Reextract, told: Told) -> o.Reextracted:
         """Go over the resources of one user, or of everybody; with ``dry_run`` only count what would change."""
         extractor = self._named(operation)
-        work = ResourceExtraction(self._log, self._memory, extractor)
+        work = ResourceExtraction(self._log, self._memory, extractor, self._thinking.media)
         end = (await self._log.state()).last_position
         await self._memory.projector.wait_for(end)
         counts: dict[str, int] = dict.fromkeys(
@@ -65,7 +65,8 @@ class Reextracting:
                     seconds=round(time.perf_counter() - started, 3),
                 )
             )
-        return o.Reextracted(extractor=extractor.name, dry_run=operation.dry_run, **counts)
+        estimated = operation.dry_run and isinstance(extractor, Estimates)
+        return o.Reextracted(extractor=extractor.name, dry_run=operation.dry_run, estimated=estimated, **counts)
 
     def _named(self, operation: o.Reextract) -> Extractor:
         if operation.prompt_version is not None or operation.extractor == _MODEL:

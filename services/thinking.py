@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from memstream.events.errors import InvalidInput, ModelRequired
 from memstream.events.log import EventLog
-from memstream.events.payloads import SpaceActivatedData
+from memstream.events.payloads import Modality, SpaceActivatedData
 from memstream.events.subjects import OPERATOR
 from memstream.events.types import SpaceActivated, VectorsEmbedded
 
@@ -18,12 +18,13 @@ from .asking import Advisor
 from .embedders import EmbedderChoice
 from .local.extractor import RuleExtractor
 from .pages import FileWriter
-from .protocols import Embedder, Extractor
+from .protocols import Embedder, Extractor, MediaReader
 from .reads import Port
 from .settings import Settings
 
 if TYPE_CHECKING:
     from .models.client import Models
+    from .models.profiles import Task
 
 logger = logging.getLogger("memstream.thinking")
 
@@ -35,6 +36,7 @@ class Thinking:
     models: "Models | None" = None
     advisor: Advisor | None = None
     writer: FileWriter | None = None
+    media: MediaReader | None = None
     endpoint: Embedder | None = None
     endpoint_name: str = ""
     others: dict[str, Embedder] = field(default_factory=dict)
@@ -46,6 +48,13 @@ class Thinking:
         from .models.extractor import ModelExtractor  # noqa: PLC0415 - loads the openai package
 
         return ModelExtractor(self.models, port, embedder)
+
+    @property
+    def modalities(self) -> frozenset[Modality]:
+        """Return the modalities beside text that a model is named for."""
+        tasks: dict[Task, Modality] = {"vision": "image", "transcribe": "audio"}
+        named = self.models.profiles if self.models else {}
+        return frozenset(modality for task, modality in tasks.items() if task in named)
 
     @property
     def prices(self) -> dict[str, tuple[float | None, float | None]]:

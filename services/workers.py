@@ -117,13 +117,14 @@ class WorkerPool:
     def _subscribe(
         self, queue: str, event_type: str, handler: Handler, concurrency: int, after: int | None = None
     ) -> None:
+        pending = max(64, 4 * concurrency)
         config = ConsumerConfig(
             ack_policy=NatsAckPolicy.EXPLICIT,
             ack_wait=_ACK_WAIT_SECONDS,
             deliver_policy=DeliverPolicy.ALL if after is None else DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=None if after is None else after + 1,
             deliver_subject=f"memstream-work.{queue}",
-            max_ack_pending=max(64, 4 * concurrency),
+            max_ack_pending=pending,
         )
         subscriber = self._broker.subscriber(
             f"{ROOT}.*.*.{event_type}",
@@ -131,18 +132,22 @@ class WorkerPool:
             stream=_STREAM,
             config=config,
             ack_policy=AckPolicy.MANUAL,
-            max_workers=max(2, concurrency),
+            # All that the server hands out is known to us at once, and kept from others while it waits for its turn.
+            max_workers=pending,
             decoder=_raw,
             title=queue,
             description=f"{event_type} → {queue.split('-', maxsplit=1)[0]}",
         )
 
-        # FastStream's own limit begins at two.
         turn = asyncio.Semaphore(concurrency)
 
-        async def consume(message: NatsMessage) -> None:
+        async def in_turn(event: Event) -> bool:
             async with turn:
-                await self._consume(message.raw_message, handler)
+                # What has not begun when we stop is another worker's.
+                return not self._stopping and await handler(event)
+
+        async def consume(message: NatsMessage) -> None:
+            await self._consume(message.raw_message, in_turn)
 
         subscriber(consume)
         self._subscribers.append(subscriber)

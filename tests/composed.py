@@ -80,7 +80,9 @@ class Deployment:
         home.mkdir(parents=True, exist_ok=True)
         configured = {one["target"]: self._configure(one["source"], name) for one in service.get("configs", ())}
         program, *arguments = service["command"]
-        environment = {key: self._local(value, name) for key, value in service.get("environment", {}).items()}
+        # What has no value is passed on from where Compose runs: here it is not set.
+        declared = {key: value for key, value in service.get("environment", {}).items() if value is not None}
+        environment = {key: self._local(value, name) for key, value in declared.items()}
         with self._output(name).open("wb") as output:
             self._processes[name] = subprocess.Popen(
                 [PROGRAMS[program], *(configured.get(one) or self._local(one, name) for one in arguments)],

@@ -20,6 +20,7 @@ TASKS = {
     "decide": prompts.DECIDE,
     "suffice": prompts.SUFFICE,
     "read": prompts.READ,
+    "describe": prompts.DESCRIBE,
 }
 Said = Callable[[str], Scripted]
 _LINE = re.compile(r"^(\d+) (?:([^:\n]+): )?(.*)$", re.MULTILINE)
@@ -27,13 +28,15 @@ _LINE = re.compile(r"^(\d+) (?:([^:\n]+): )?(.*)$", re.MULTILINE)
 
 def task_of(request: Request) -> str:
     """Return which task a request is for, by its system prompt."""
+    if request.path.endswith("transcriptions"):
+        return "transcribe"
     system = text_of(request.messages[0])
     return next((task for task, version in TASKS.items() if prompts.prompt(version) == system), "other")
 
 
 def asked_of(request: Request) -> str:
-    """Return what the model is asked: the first message of the user."""
-    return text_of(request.messages[1])
+    """Return what the model is asked: the first message of the user; of a recording its name."""
+    return str(request.body["name"]) if request.path.endswith("transcriptions") else text_of(request.messages[1])
 
 
 class Mind:
@@ -48,6 +51,10 @@ class Mind:
             "decide": lambda text: {"needs_memory": True, "query": text.rsplit("Question: ", 1)[1]},
             "suffice": lambda _: {"sufficient": True, "next_query": ""},
             "read": lambda _: {"relevant": [{"number": 1, "reason": "first"}], "sufficient": False, "next_query": "x"},
+            "describe": lambda name: f"The image {name} shows nothing in particular.",
+            "transcribe": lambda name: f"Nobody speaks in {name} for long.",
+            # What "memstream doctor" asks.
+            "other": lambda _: {"sum": 5},
         }
         server.answer(lambda request: self.scripts[task_of(request)](asked_of(request)))
 

@@ -142,12 +142,14 @@ def up(
 def memorize(
     files: Annotated[
         list[Path],
-        typer.Argument(help="Conversations (.json, .jsonl), or documents (.txt, .md, .html, .pdf, .docx)."),
+        typer.Argument(
+            help="Conversations (.json, .jsonl), documents (.txt, .md, .html, .pdf, .docx), images, recordings."
+        ),
     ],
     user: UserOption,
     tenant: TenantOption = "default",
     modality: Annotated[
-        str | None, typer.Option(help="conversation or document; guessed from the file's name.")
+        str | None, typer.Option(help="conversation, document, image or audio; guessed from the file's name.")
     ] = None,
     session: Annotated[str | None, typer.Option(help="The session that they belong to.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Return when the result can be retrieved.")] = True,
@@ -191,6 +193,9 @@ def retrieve(
     top_k: Annotated[int, typer.Option(help="Hits of each tier.", min=1, max=MAX_TOP_K)] = 5,
     max_tokens: Annotated[int, typer.Option(help="Size of the context.", min=50, max=200_000)] = 2_000,
     method: Annotated[str, typer.Option(help="rag, or llm (needs a language model).")] = "rag",
+    use_model: Annotated[
+        bool, typer.Option("--model/--no-model", help="Let a configured language model help the search.")
+    ] = True,
     history: Annotated[
         Path | None, typer.Option(help="The conversation so far, a JSON list of {role, content}.")
     ] = None,
@@ -204,7 +209,8 @@ def retrieve(
     """Ask memory.
 
     Examples: `memstream retrieve "What does Ana do at weekends?" --user ana` · `memstream retrieve "…" -u ana --context` ·
-    `memstream retrieve "Where does Mia live?" -u ana --as-of 2026-11-01T12:00Z`
+    `memstream retrieve "Where does Mia live?" -u ana --as-of 2026-11-01T12:00Z` ·
+    `memstream retrieve "…" -u ana --method llm` · `memstream retrieve "…" -u ana --no-model`
     """
     where = Where(user, tenant, data_dir, url, as_json)
     with errors_end(as_json):
@@ -216,6 +222,7 @@ def retrieve(
                 method=method,
                 top_k=top_k,
                 max_tokens=max_tokens,
+                use_model=use_model,
                 as_of=moment(as_of),
             )
         if as_json:

@@ -135,7 +135,7 @@ def replay(
 
 @app.command()
 def reembed(
-    model: Annotated[str, typer.Option(help="wordllama, wordllama-128 or wordllama-64.")],
+    model: Annotated[str, typer.Option(help="wordllama, wordllama-128, wordllama-64, or endpoint:<model>.")],
     drop_old: Annotated[bool, typer.Option("--drop-old", help="Then remove the old space's vectors.")] = False,
     data_dir: DataOption = DATA,
     url: UrlOption = None,

@@ -28,19 +28,23 @@ def show_retrieved(out: Console, found: Retrieved, explain: bool = False) -> Non
         return
     if found.rewritten_query != found.original_query:
         out.print(f"[dim]asked as:[/] {escape(found.rewritten_query)}")
-    if found.categories:
-        out.print("[dim]categories:[/] " + ", ".join(escape(hit.name) for hit in found.categories[:5]))
+    _show_categories(out, found)
     for hit in found.items:
         out.print(f"[bold]{hit.rank:>2}.[/] {escape(hit.text)}")
         out.print(f"    [dim]{escape(source_line(hit))}[/]")
+        _show_reason(out, hit.reason)
         if explain:
             parts = ", ".join(f"{name} {value:.2f}" for name, value in hit.signals.items())
             out.print(f"    [dim]score {hit.score:.3f}: {parts}[/]")
     for piece in found.resources[:3]:
         first = piece.text.strip().splitlines()[0] if piece.text.strip() else ""
         out.print(f"[dim] segment of {escape(piece.name)}: {escape(first[:100])} …[/]")
-    if not (found.items or found.resources):
+        _show_reason(out, piece.reason)
+    if not (found.categories or found.items or found.resources):
         out.print("[dim]nothing found[/]")
+    if found.unread:
+        left = ", ".join(f"{number:,} of the {layer} layer" for layer, number in found.unread.items())
+        out.print(f"[dim]not read, for want of room: {left}[/]")
     sufficient = (
         f"sufficient at the {found.sufficient_at} tier"
         if found.sufficient_at
@@ -49,6 +53,22 @@ def show_retrieved(out: Console, found: Retrieved, explain: bool = False) -> Non
     if found.confidence is not None:
         sufficient += f" (confidence {found.confidence:.2f})"
     out.print(f"[dim]{sufficient}; retrieval {found.retrieval_id} as of position {found.as_of}[/]")
+
+
+def _show_categories(out: Console, found: Retrieved) -> None:
+    """Name the categories; print the pages that a model read, when nothing below them was needed."""
+    if found.sufficient_at != "category" or found.items:
+        if found.categories:
+            out.print("[dim]categories:[/] " + ", ".join(escape(hit.name) for hit in found.categories[:5]))
+        return
+    for hit in found.categories:
+        out.print(f"[bold]{hit.rank:>2}.[/] {escape(hit.summary.strip() or hit.description)}")
+        _show_reason(out, hit.reason)
+
+
+def _show_reason(out: Console, reason: str | None) -> None:
+    if reason:
+        out.print(f"    [dim]because: {escape(reason)}[/]")
 
 
 def source_line(hit: ItemHit) -> str:

@@ -135,6 +135,12 @@ def show_imported(out: Console, found: Imported) -> None:
 
 def show_reextracted(out: Console, found: Reextracted) -> None:
     """Print what another extraction changed, or would change."""
+    if found.estimated:
+        out.print(
+            f"{found.extractor} would read about {found.tokens:,} tokens of {found.resources:,} resources "
+            f"({found.already_done:,} were done already)"
+        )
+        return
     would = "would go" if found.dry_run else "went"
     out.print(
         f"{found.extractor} {would} over {found.resources:,} resources ({found.already_done:,} were done already): "

@@ -82,7 +82,10 @@ def command_routes(engine: Engine) -> APIRouter:
 
     @router.post("/memorize/file", summary="Memorize a file")
     async def memorize_file(
-        file: Annotated[UploadFile, File(description="JSON or JSONL conversation, text, Markdown, HTML, PDF, DOCX")],
+        file: Annotated[
+            UploadFile,
+            File(description="JSON or JSONL conversation, text, Markdown, HTML, PDF, DOCX, image, recording"),
+        ],
         user: Annotated[str, Form()],
         tenant: Annotated[str, Form()] = "default",
         modality: Annotated[str | None, Form()] = None,

@@ -10,6 +10,7 @@ from .advisor import ModelAdvisor
 from .client import Models
 from .embedder import PREFIX, EndpointEmbedder
 from .limits import DailyLimits
+from .media import ModelMediaReader
 from .profiles import profiles_in
 from .writer import ModelWriter
 
@@ -29,6 +30,7 @@ async def open_models(settings: Settings, log: EventLog, stack: AsyncExitStack) 
         models=models,
         advisor=ModelAdvisor(models) if models.chats else None,
         writer=ModelWriter(models) if models.chats else None,
+        media=ModelMediaReader(models),
         endpoint=endpoint,
         endpoint_name=name,
         others={name: endpoint} if endpoint is not None else {},

@@ -28,7 +28,7 @@ from memstream.projections.words import count_tokens
 
 from .failures import Declined, Misbehaved, ModelUnavailable, TooLong, Truncated
 from .limits import NoLimits, SpendingLimits
-from .profiles import TASKS, Mode, Profile, Task
+from .profiles import CHAT_TASKS, Mode, Profile, Task
 from .structured import Unreadable, parse, strict_schema
 
 logger = logging.getLogger("memstream.models")
@@ -65,7 +65,7 @@ class Models:
     @property
     def chats(self) -> bool:
         """Tell whether a chat model is there for every step of memory."""
-        return all(task in self.profiles for task in TASKS[:4])
+        return all(task in self.profiles for task in CHAT_TASKS)
 
     def mode(self, task: Task) -> Mode | None:
         """Return the structured output that a task's server is known to have; None before its first answer."""

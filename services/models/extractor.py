@@ -72,14 +72,17 @@ class ModelExtractor:
         started = time.perf_counter()
         heard = await self._listen(material, windows(spoken))
         shelving = Shelving(material, verbatim)
-        items = merged([_item(material.scope, one, shelving) for part in heard for one in part.believed])
+        said = [(one, _item(material.scope, one, shelving)) for part in heard for one in part.believed]
         known = {item.id for item in verbatim.items}
-        reconciled = await self._reconciled(material.scope, [item for item in items if item.id not in known])
+        items = [item for item in merged([item for _, item in said]) if item.id not in known]
+        # What only orders say is kept, and compared with nothing: it shall end no statement.
+        ordered = {item.id for one, item in said if one.ordered}
+        reconciled = await self._reconciled(material.scope, [item for item in items if item.id not in ordered])
         failures = [reason for part in heard for reason in part.failures] + reconciled.failures
         distilled = Distilled(
             author=self.name,
             prompt_version=self._version,
-            items=reconciled.found.items,
+            items=[*reconciled.found.items, *(item for item in items if item.id in ordered)],
             rejected=[one for part in heard for one in part.rejected],
             reinforced=reconciled.found.reinforced,
             superseded=reconciled.found.superseded,

@@ -6,6 +6,7 @@ A ceiling is met to within what is in work when it is reached: calls are counted
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
@@ -14,11 +15,28 @@ from memstream.events.log import EventLog
 from memstream.events.reading import subscription
 from memstream.events.subjects import ROOT, Scope
 from memstream.events.tasks import end
-from memstream.events.types import CategorySummarized, Event, ExtractionFailed, ItemsExtracted, RetrievalServed
+from memstream.events.types import (
+    CategorySummarized,
+    Event,
+    ExtractionFailed,
+    ItemsExtracted,
+    ResourceDescribed,
+    RetrievalServed,
+)
 
 from .failures import LimitReached
 
-COSTING_TYPES = ("items.extracted", "extraction.failed", "category.summarized", "retrieval.served")
+COSTING_TYPES = (
+    "resource.described",
+    "items.extracted",
+    "extraction.failed",
+    "category.summarized",
+    "retrieval.served",
+)
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 class SpendingLimits(Protocol):
@@ -46,7 +64,8 @@ class NoLimits:
 class DailyLimits:
     """Tokens of this day (UTC), in and out: ``per_user`` for each user, ``total`` for all; None is no ceiling."""
 
-    def __init__(self, *, per_user: int | None, total: int | None) -> None:
+    def __init__(self, *, per_user: int | None, total: int | None, today: Callable[[], date] = _today) -> None:
+        self._today = today
         self._per_user = per_user
         self._total = total
         self._day = today()
@@ -87,12 +106,12 @@ class DailyLimits:
             )
 
     def _turned(self) -> date:
-        if (day := today()) != self._day:
+        if (day := self._today()) != self._day:
             self._day, self._spent = day, Counter()
         return self._day
 
     async def _follow(self, log: EventLog, counted: asyncio.Event) -> None:
-        since = datetime.combine(today(), datetime.min.time(), UTC)
+        since = datetime.combine(self._today(), datetime.min.time(), UTC)
         subjects = [f"{ROOT}.*.*.{name}" for name in COSTING_TYPES]
         async with subscription(log.nc, since=since, subjects=subjects) as (queue, waiting):
             if not waiting:
@@ -105,15 +124,12 @@ class DailyLimits:
                     counted.set()
 
 
-def today() -> date:
-    """Return the day by which tokens are counted."""
-    return datetime.now(UTC).date()
-
-
 def tokens_of(event: Event) -> int:
     """Return the tokens of language models that an event accounts for, in and out."""
     match event:
         case ItemsExtracted() | CategorySummarized() | RetrievalServed() | ExtractionFailed():
             return event.data.usage.tokens_in + event.data.usage.tokens_out
+        case ResourceDescribed():
+            return event.data.usage.tokens_in + event.data.usage.tokens_out if event.data.usage else 0
         case _:
             return 0

@@ -28,7 +28,7 @@ from memstream.services.settings import Settings
 Task = Literal["extract", "summarize", "judge", "rank", "embed", "transcribe", "vision"]
 TASKS: Final[tuple[Task, ...]] = get_args(Task)
 # What a chat model does when no other is named for it.
-_CHAT: Final[tuple[Task, ...]] = ("extract", "summarize", "judge", "rank")
+CHAT_TASKS: Final[tuple[Task, ...]] = ("extract", "summarize", "judge", "rank")
 _NONE = "none"
 Mode = Literal["json_schema", "json_object", "text"]
 
@@ -82,14 +82,14 @@ def profiles_of(tasks: Mapping[Task, str | None], file: Path | None) -> dict[Tas
 
 def chat_tasks(model: str | None) -> dict[Task, str | None]:
     """Return one model for everything that a chat model does."""
-    return dict.fromkeys(_CHAT, model)
+    return dict.fromkeys(CHAT_TASKS, model)
 
 
 def _from_file(path: Path) -> dict[Task, Profile]:
     read = _read(path)
     named = dict(read.tasks)
     default = named.pop("default", next(iter(read.profiles)) if len(read.profiles) == 1 else None)
-    wanted: dict[Task, str] = dict.fromkeys(_CHAT, default) if default else {}
+    wanted: dict[Task, str] = dict.fromkeys(CHAT_TASKS, default) if default else {}
     for task in TASKS:
         if task in named:
             wanted[task] = named[task]

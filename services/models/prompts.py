@@ -11,6 +11,7 @@ SUMMARIZE: Final = "summarize-1"
 DECIDE: Final = "decide-1"
 SUFFICE: Final = "suffice-1"
 READ: Final = "read-1"
+DESCRIBE: Final = "describe-1"
 
 
 @cache

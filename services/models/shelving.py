@@ -7,10 +7,13 @@ from memstream.events.payloads import CategoryCreatedData
 from memstream.services.local.themes import DEFAULTS, category_id_of, shelves
 from memstream.services.protocols import Extraction, Material
 
-from .statements import Believed, gives_orders
+from .orders import gives_orders
+from .statements import Believed
 
 _NAME = re.compile(r"[^\W_]+(?:_[^\W_]+){0,3}")
 _LONGEST_NAME = 40
+_EASTERN = 0x2E80
+_MACHINES = ("system", "tool")
 # One resource opens no more categories than these.
 _NEW = 3
 
@@ -20,6 +23,7 @@ class Shelving:
 
     def __init__(self, material: Material, verbatim: Extraction) -> None:
         self._scope = material.scope
+        self._passages = material.passages
         offered = shelves(material.scope, material.categories)
         self._known: dict[str, str] = {one.name: one.id for one in material.categories}
         self._made = {one.name: one.created for one in offered if one.created is not None}
@@ -49,10 +53,10 @@ class Shelving:
         plain = re.sub(r"\W+", "_", name.casefold()).strip("_")
         if plain in self._known:
             return self._known[plain]
-        # What a transcript orders founds nothing, nor does a name that is a sentence.
+        # What a transcript orders founds nothing, nor does what no person said, nor a name that is a sentence.
         too_long = len(plain) > _LONGEST_NAME or _NAME.fullmatch(plain) is None
-        ordered = any(gives_orders(passage.text) for passage in said.passages)
-        if not plain or too_long or ordered or len(self._opened) >= _NEW:
+        ordered = any(passage.role in _MACHINES or gives_orders(passage.text) for passage in said.passages)
+        if not plain or too_long or ordered or len(self._opened) >= _NEW or self._dictated(plain, said):
             return None
         created = CategoryCreatedData(
             category_id=category_id_of(self._scope, plain),
@@ -63,6 +67,18 @@ class Shelving:
         self._opened[plain] = created
         self._known[plain] = created.category_id
         return created.category_id
+
+    def _dictated(self, plain: str, said: Believed) -> bool:
+        """Tell whether a name stands in the transcript, but not where the statement comes from: somebody put it there."""
+        if any(_names(plain, passage.text) for passage in said.passages):
+            return False
+        return any(_names(plain, passage.text) for passage in self._passages)
+
+
+def _names(plain: str, text: str) -> bool:
+    words = "_" + re.sub(r"\W+", "_", text.casefold()) + "_"
+    # Where no spaces part the words, a name is anywhere in them.
+    return plain in words if any(ord(one) >= _EASTERN for one in plain) else f"_{plain}_" in words
 
 
 def _by_passage(verbatim: Extraction) -> Mapping[tuple[int, int], Sequence[str]]:

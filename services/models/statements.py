@@ -11,6 +11,7 @@ from memstream.events.payloads import Kind, Rejected
 from memstream.projections.words import content_words, identity
 from memstream.services.protocols import Passage
 
+from .orders import gives_orders
 from .windows import Window
 
 _KINDS = frozenset({"profile", "event", "knowledge", "behavior", "skill", "tool"})
@@ -18,13 +19,6 @@ _KINDS = frozenset({"profile", "event", "knowledge", "behavior", "skill", "tool"
 _GROUNDED, _TELLING_WORDS = 0.2, 3
 _LONGEST = 2_000
 _IMPORTANT = 5
-# Said to a model, and not to a person: a passage like this is kept as data, and founds nothing.
-_ORDERS = re.compile(
-    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instructions?|prompts?|rules|above|previous|everything)\b"
-    r"|\bsystem prompt\b|\byou are now\b|\b(?:create|add|make|open) (?:a |the |new )*categor(?:y|ies)\b"
-    r"|\bnew instructions?\b|<\|?(?:im_start|system|endoftext)",
-    re.IGNORECASE,
-)
 
 
 def _listed(value: Any) -> list[Any]:
@@ -82,11 +76,6 @@ class Believed(NamedTuple):
     def ordered(self) -> bool:
         """Tell whether it rests on nothing but text that gives a model orders."""
         return all(gives_orders(passage.text) for passage in self.passages)
-
-
-def gives_orders(text: str) -> bool:
-    """Tell whether a text speaks to a model instead of a person."""
-    return _ORDERS.search(text) is not None
 
 
 def examine(window: Window, said: Iterable[Said]) -> tuple[list[Believed], list[Rejected]]:

@@ -9,6 +9,7 @@ from scripted_llm import Dropped, Failure, Reply, ScriptedLLM, empty, filtered, 
 from thinking import Mind, asked_of, lines_of, statement, thinking_memory, verbatim
 
 from memstream import AsyncMemory
+from memstream.services import operations as o
 from memstream.services.models.structured import strict_schema
 
 
@@ -249,6 +250,33 @@ async def test_what_is_near_to_something_known_is_compared_in_one_call(thinking:
     texts = [hit.text for hit in found.items]
     assert texts.index(new) < texts.index(old)
     assert next(hit for hit in found.items if hit.text == old).superseded_by is not None
+
+
+async def test_what_another_machine_extracted_is_imported_without_a_call(tmp_path: Path, mind: Mind) -> None:
+    old, new = "Ana lives in Lisbon near the harbour.", "Ana lives in Porto near the harbour now."
+    told = {"Lisbon": old, "Porto": new, "stamps": "Ana collects rare stamps of birds."}
+    mind.scripts["extract"] = lambda text: {
+        "statements": [statement(words, [1]) for key, words in told.items() if key in text]
+    }
+    async with thinking_memory(tmp_path / "here", mind.server) as memory:
+        ana = memory.user("ana")
+        await ana.memorize([{"role": "user", "name": "Ana", "content": "I live in Lisbon near the harbour."}])
+        await ana.memorize([{"role": "user", "name": "Ana", "content": "I live in Porto near the harbour now."}])
+        await ana.settle()
+        await memory.operate(o.Export(path=str(tmp_path / "memory.tar")))
+    mind.server.forget()
+    # Asked again, it would compare the old statement with the new one, and end the wrong one.
+    mind.scripts["reconcile"] = lambda _: {"pairs": [{"new": 1, "known": 1, "relation": "replaces"}]}
+    async with thinking_memory(tmp_path / "there", mind.server) as memory:
+        await memory.operate(o.Import(path=str(tmp_path / "memory.tar")))
+        ana = memory.user("ana")
+        await ana.settle()
+        # The queue is worked off in order: behind what was imported comes this.
+        await ana.memorize([{"role": "user", "name": "Ana", "content": "I collect rare stamps of birds."}])
+        assert {old, new} <= {item.text for item in await ana.items()}
+        assert not await ana.events(types=["item.superseded"])
+    (call,) = mind.calls("extract", "reconcile")
+    assert "stamps" in call.text
 
 
 async def test_the_same_fact_again_gains_a_source_and_no_second_item(thinking: AsyncMemory, mind: Mind) -> None:

@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from scripted_llm import ScriptedLLM
+from thinking import Mind, statement
 
 from memstream.events.datadir import DataDirectory
 from memstream.events.server import EmbeddedServer
+from memstream.services.models.profiles import profiles_of
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCKS = re.findall(r"^```(\w+)( \w+)?\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
@@ -77,6 +80,45 @@ def test_the_examples_of_operators_run(tmp_path: Path, chapter: str) -> None:
     assert all(words in shown for words in expected[chapter]), shown
 
 
+def test_the_examples_with_a_language_model_run(tmp_path: Path) -> None:
+    (tmp_path / "chat.json").write_text(CHAT)
+    with ScriptedLLM(dimension=1536) as server:
+        mind = Mind(server)
+        mind.scripts["extract"] = lambda _: {"statements": [statement("Mia moved to Porto in March.", [1])]}
+        shown = run(["bash", "-euc", block("sh", "models")], tmp_path, OPENAI_BASE_URL=server.url, OPENAI_API_KEY="any")
+    assert f"gpt-5-mini at {server.url}: json_schema output" in shown
+    assert f"text-embedding-3-small at {server.url}: 1536 dimensions" in shown
+    assert "Mia moved to Porto in March." in shown
+    assert "because: first" in shown
+    assert {task: len(mind.calls(task)) for task in ("extract", "decide", "suffice", "read")} == {
+        "extract": 1,
+        "decide": 2,
+        "suffice": 1,
+        "read": 3,
+    }
+    assert "gpt-5-mini extract-1 would read about 0 tokens of 0 resources (1 were done already)" in shown
+
+
+def test_the_example_of_a_models_file_names_a_model_for_each_task(tmp_path: Path) -> None:
+    (tmp_path / "models.toml").write_text(block("toml", "models"))
+    profiles = profiles_of({}, tmp_path / "models.toml")
+    assert {task: profile.model for task, profile in profiles.items()} == {
+        "extract": "gpt-5-nano",
+        "summarize": "gpt-5-nano",
+        "judge": "deepseek-chat",
+        "rank": "gpt-5-nano",
+        "embed": "nomic-embed-text",
+    }
+
+
+def test_the_example_of_the_wrapper_answers(tmp_path: Path) -> None:
+    with ScriptedLLM() as server:
+        server.answer("In Porto.")
+        code = block("python", "wrapper")
+        shown = run([sys.executable, "-c", code], tmp_path, OPENAI_BASE_URL=server.url, OPENAI_API_KEY="any")
+    assert shown.strip() == "In Porto."
+
+
 @pytest.mark.parametrize("target", ["demo", "test"])
 def test_the_two_commands_are_targets_of_the_makefile(target: str) -> None:
     assert f"make {target}" in block("sh")
@@ -85,4 +127,4 @@ def test_the_two_commands_are_targets_of_the_makefile(target: str) -> None:
 
 def test_every_shell_example_is_run_or_says_that_it_is_not() -> None:
     labels = [name.strip() for kind, name, _ in BLOCKS if kind == "sh"]
-    assert labels == ["", "", "http", "skip", "replay", "rewind", "again", "forget"]
+    assert labels == ["", "", "http", "models", "skip", "replay", "rewind", "again", "forget"]

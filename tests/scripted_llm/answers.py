@@ -132,6 +132,11 @@ def unauthorized() -> Failure:
     return Failure(401, "Incorrect API key provided", "invalid_api_key", "invalid_request_error")
 
 
+def unknown_model(name: str) -> Failure:
+    """Return the 404 for a model that is not there."""
+    return Failure(404, f"The model `{name}` does not exist", "model_not_found", "invalid_request_error")
+
+
 def truncated(value: object, keep: float = 0.5) -> Reply:
     """Return the first part of a value's JSON, as a model gives it that met its limit of tokens."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -13,11 +13,25 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi import Request as HTTPRequest
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.datastructures import UploadFile
 
 from . import chat, responses
-from .answers import Answer, Dropped, Failure, Reply, Request, Script, Scripted, Vectors, answer_of, unauthorized
+from .answers import (
+    Answer,
+    Dropped,
+    Failure,
+    Reply,
+    Request,
+    Script,
+    Scripted,
+    Vectors,
+    answer_of,
+    unauthorized,
+    unknown_model,
+)
 from .cutting import CutResponse
 from .embeddings import embeddings_body, inputs_of
+from .tokens import count
 
 Structured = Literal["json_schema", "json_object", "none"]
 _SUPPORTED = {"json_schema": {"json_schema", "json_object"}, "json_object": {"json_object"}, "none": set[str]()}
@@ -28,7 +42,8 @@ class ScriptedLLM:
 
     Every attribute may be changed while it runs: ``structured`` is the best structured output that it accepts,
     ``api_key`` the only key (None: any), ``dimension`` that of embeddings, ``max_inputs`` how many texts one request
-    may embed, ``latency`` the seconds that every answer takes. ``requests`` are all that came, in order.
+    may embed, ``latency`` the seconds that every answer takes, ``known_only`` refuses models that are not among
+    ``models``. ``requests`` are all that came, in order.
     """
 
     def __init__(
@@ -40,6 +55,7 @@ class ScriptedLLM:
         max_inputs: int = 2048,
         latency: float = 0.0,
         models: tuple[str, ...] = ("scripted", "scripted-embedding"),
+        known_only: bool = False,
     ) -> None:
         self.structured: Structured = structured
         self.api_key = api_key
@@ -47,6 +63,7 @@ class ScriptedLLM:
         self.max_inputs = max_inputs
         self.latency = latency
         self.models = models
+        self.known_only = known_only
         self.requests: list[Request] = []
         self._queues: dict[bool, deque[Scripted]] = {False: deque(), True: deque()}
         self._scripts: dict[bool, Script] = {False: lambda _: "", True: lambda _: Vectors()}
@@ -114,6 +131,7 @@ class ScriptedLLM:
     def _app(self) -> FastAPI:
         app = FastAPI()
         app.add_api_route("/v1/models", self._list_models, methods=["GET"], response_model=None)
+        app.add_api_route("/v1/audio/transcriptions", self._transcribe, methods=["POST"], response_model=None)
         for path in ("/v1/chat/completions", "/v1/responses", "/v1/embeddings"):
             app.add_api_route(path, self._serve, methods=["POST"], response_model=None)
         return app
@@ -126,9 +144,20 @@ class ScriptedLLM:
         return JSONResponse({"object": "list", "data": data})
 
     async def _serve(self, http: HTTPRequest) -> Response:
+        return await self._worked(http, await http.json())
+
+    async def _transcribe(self, http: HTTPRequest) -> Response:
+        """Take a form with a recording: its body holds the file's ``name``, ``type`` and ``size``, and the model."""
+        async with http.form() as form:
+            file = form["file"]
+            assert isinstance(file, UploadFile)
+            body = {"name": file.filename, "type": file.content_type, "size": len(await file.read())}
+            return await self._worked(http, {"model": form["model"], **body})
+
+    async def _worked(self, http: HTTPRequest, body: dict[str, Any]) -> Response:
         self._working += 1
         try:
-            request = self._record(http, await http.json())
+            request = self._record(http, body)
             answer = self._checked(request) or self._scripted(request)
             await asyncio.sleep(self.latency + answer.delay)
             return self._response(request, answer)
@@ -144,6 +173,8 @@ class ScriptedLLM:
         """Return the fault that a real server finds in a request before any model sees it."""
         if fault := self._unauthorized(request):
             return fault
+        if self.known_only and request.model not in self.models:
+            return unknown_model(request.model)
         wanted = request.structure
         if wanted != "text" and wanted not in _SUPPORTED[self.structured]:
             return _invalid(f"response_format.type {wanted!r} is not supported by this model")
@@ -172,6 +203,8 @@ class ScriptedLLM:
             case Vectors():
                 dimension = answer.dimension or request.body.get("dimensions") or self.dimension
                 return JSONResponse(embeddings_body(request.body, dimension, answer.missing))
+            case Reply() if request.path.endswith("transcriptions"):
+                return JSONResponse(_transcript(answer))
             case Reply():
                 return _replied(request, answer, identifier)
             case Dropped():
@@ -203,6 +236,12 @@ def _replied(request: Request, reply: Reply, identifier: str) -> Response:
     if request.body.get("stream"):
         return StreamingResponse(_streamed(request)(request, reply, identifier), media_type="text/event-stream")
     return JSONResponse(_whole(request)(request, reply, identifier))
+
+
+def _transcript(reply: Reply) -> dict[str, Any]:
+    heard = reply.content or ""
+    usage = {"type": "tokens", "input_tokens": 100, "output_tokens": count(heard), "total_tokens": 100 + count(heard)}
+    return {"text": heard, "usage": usage}
 
 
 def _dropped(request: Request, answer: Dropped, identifier: str) -> Response:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memstream.events.messages import Message
+from memstream.services.describer import joined
 from memstream.services.describing import describe_conversation, describe_document
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
@@ -63,3 +64,15 @@ def test_passages_know_the_headings_above_them_and_list_entries_stand_alone() ->
 
 def test_the_same_resource_is_always_cut_the_same_way() -> None:
     assert describe_document("r", DOCUMENT, NOW) == describe_document("r", DOCUMENT, NOW)
+
+
+WORDS = st.sampled_from(
+    ["# Heading", "- an item", "word ", "wörd\u3000", " ", "\n", "\n\n", "\t", "x" * 900, "1. ", "."]
+)
+
+
+@given(st.lists(WORDS, max_size=60).map("".join).map(str.strip))
+def test_a_text_is_cut_the_same_when_it_is_put_together_from_its_segments(text: str) -> None:
+    segments, passages, _ = describe_document("r", text, NOW)
+    again, passages_again, _ = describe_document("r", joined(segments), NOW)
+    assert (again, passages_again) == (segments, passages)

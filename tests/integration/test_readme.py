@@ -67,11 +67,12 @@ def test_the_http_examples_run(tmp_path: Path) -> None:
 CHAT = '[{"role": "user", "name": "Ana", "content": "Mia moved to Porto in March.", "id": "m1"}]'
 
 
-@pytest.mark.parametrize("chapter", ["replay", "rewind", "again", "forget"])
+@pytest.mark.parametrize("chapter", ["evolve", "replay", "rewind", "again", "forget"])
 def test_the_examples_of_operators_run(tmp_path: Path, chapter: str) -> None:
     (tmp_path / "chat.json").write_text(CHAT)
     shown = run(["bash", "-euc", block("sh", chapter)], tmp_path)
     expected = {
+        "evolve": ("recorded as event", "Nothing to try", "No steps yet", "paused"),
         "replay": ("equal", "rollback", "serving g000001"),
         "rewind": ("learned: Mia moved to Porto", "built in", "0 were new"),
         "again": ("asking in wordllama-l2-supercat@128", "would go over 1 resources", "went over 1 resources", "equal"),
@@ -127,4 +128,4 @@ def test_the_two_commands_are_targets_of_the_makefile(target: str) -> None:
 
 def test_every_shell_example_is_run_or_says_that_it_is_not() -> None:
     labels = [name.strip() for kind, name, _ in BLOCKS if kind == "sh"]
-    assert labels == ["", "", "http", "models", "skip", "replay", "rewind", "again", "forget"]
+    assert labels == ["", "", "http", "models", "evolve", "skip", "replay", "rewind", "again", "forget"]

@@ -4,7 +4,7 @@ Values only: they are read once from the projection, and nothing here asks it ag
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from memstream.projections.words import content_words
+from memstream.projections.words import content_words, words
 
 _SHORTEST_WORD = 4
 
@@ -54,18 +54,28 @@ class Facts:
         return max(1, int(self.tokens.sum()))
 
     @cached_property
-    def telling(self) -> tuple[frozenset[str], ...]:
-        """The words of each statement that may name what it is about."""
+    def spelled(self) -> tuple[Mapping[str, str], ...]:
+        """The words of each statement that may name what it is about: as they are compared, and as they are written."""
         said = (one.line.partition(": ")[2] or one.line for one in self.rows)
         return tuple(
-            frozenset(word for word in content_words(text) if len(word) >= _SHORTEST_WORD and word.isalpha())
+            {
+                stem: word
+                for word in words(text)
+                for stem in content_words(word)
+                if len(stem) >= _SHORTEST_WORD and stem.isalpha()
+            }
             for text in said
         )
 
     @cached_property
+    def telling(self) -> tuple[frozenset[str], ...]:
+        """The same words as they are compared."""
+        return tuple(frozenset(one) for one in self.spelled)
+
+    @cached_property
     def frequencies(self) -> Counter[str]:
         """How many statements hold each of these words."""
-        return Counter(word for words in self.telling for word in words)
+        return Counter(word for one in self.telling for word in one)
 
     @cached_property
     def row_of(self) -> dict[str, int]:

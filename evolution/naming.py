@@ -19,8 +19,14 @@ def named(rows: Sequence[int], facts: Facts) -> tuple[str, str]:
     counts = Counter(word for row in rows for word in facts.telling[row])
     weight = {word: count * math.log(1 + len(facts) / common[word]) for word, count in counts.items()}
     best = sorted(weight, key=lambda word: (-weight[word], word))[:_WORDS]
-    name = " ".join(best)[:_LONGEST].strip() or "statements"
+    name = " ".join(_spelled(stem, rows, facts) for stem in best)[:_LONGEST].strip() or "statements"
     return name, _days(rows, facts)
+
+
+def _spelled(stem: str, rows: Sequence[int], facts: Facts) -> str:
+    """Return a word as it is written most often."""
+    counts = Counter(facts.spelled[row][stem] for row in rows if stem in facts.spelled[row])
+    return min(counts, key=lambda word: (-counts[word], word))
 
 
 def _days(rows: Sequence[int], facts: Facts) -> str:

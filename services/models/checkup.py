@@ -10,10 +10,11 @@ from memstream.events.errors import MemstreamError
 from memstream.events.subjects import OPERATOR
 from memstream.services.settings import Settings
 
-from .client import Models, unavailable
+from .client import Models
 from .embedder import EndpointEmbedder
 from .failures import Declined, Misbehaved, TooLong, Truncated
 from .profiles import CHAT_TASKS, Profile, Task, profiles_in
+from .refusals import unavailable
 
 
 class _Sum(BaseModel):

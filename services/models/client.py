@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 from openai import (
-    APIConnectionError,
-    APIStatusError,
     AsyncOpenAI,
     BadRequestError,
     NotFoundError,
@@ -21,14 +19,15 @@ from openai import (
 from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
 
-from memstream.events.errors import MemstreamError, ModelRequired
+from memstream.events.errors import ModelRequired
 from memstream.events.payloads import TaskUsage
 from memstream.events.subjects import Scope
 from memstream.projections.words import count_tokens
 
-from .failures import Declined, Misbehaved, ModelUnavailable, TooLong, Truncated
+from .failures import Declined, Misbehaved, TooLong, Truncated
 from .limits import NoLimits, SpendingLimits
 from .profiles import CHAT_TASKS, Mode, Profile, Task
+from .refusals import is_missing_model, is_too_long, refused_option, unavailable
 from .structured import Unreadable, parse, strict_schema
 
 logger = logging.getLogger("memstream.models")
@@ -36,7 +35,7 @@ ValueT = TypeVar("ValueT", bound=BaseModel)
 Message = Mapping[str, Any]
 _MODES: Final[tuple[Mode, ...]] = ("json_schema", "json_object", "text")
 _NO_KEY = "no-key"
-_BUSY, _SERVER_ERROR = 429, 500
+_THOUGHTS_TOKENS = 8_000
 
 
 class Answer(NamedTuple, Generic[ValueT]):
@@ -61,6 +60,8 @@ class Models:
         self._clients: dict[tuple[str, str | None], AsyncOpenAI] = {}
         # What a server has by way of structured output, found out with the first call.
         self._modes: dict[tuple[str, str], Mode] = {}
+        # Options that a model has refused: those that think before they answer take neither of two.
+        self._refused: dict[tuple[str, str], set[str]] = {}
 
     @property
     def chats(self) -> bool:
@@ -151,9 +152,9 @@ class Models:
             try:
                 answered = await self._create(profile, asked, messages, mode)
             except (BadRequestError, UnprocessableEntityError, NotFoundError) as error:
-                if _is_too_long(error):
+                if is_too_long(error):
                     raise TooLong(f"the prompt is too long for {profile.model}: {error.message}") from error
-                if known is not None or mode == _MODES[-1] or _is_missing_model(error):
+                if known is not None or mode == _MODES[-1] or is_missing_model(error):
                     raise unavailable(error, profile) from error
                 logger.info("%s at %s has no %s output: %s", profile.model, profile.endpoint, mode, error.message)
                 continue
@@ -174,7 +175,21 @@ class Models:
             options["messages"] = [*messages[:-1], {**messages[-1], "content": _with_shape(messages[-1], asked.kind)}]
         if mode == "json_object":
             options["response_format"] = {"type": "json_object"}
-        return cast("ChatCompletion", await self.client(asked.task).chat.completions.create(**options, temperature=0))
+        return await self.complete(asked.task, options)
+
+    async def complete(self, task: Task, options: Mapping[str, Any]) -> ChatCompletion:
+        """Ask a task's model for a chat completion with ``max_tokens``, as it takes them; raises OpenAIError."""
+        profile = self._profile(task)
+        refused = self._refused.setdefault((profile.endpoint, profile.model), set())
+        while True:
+            try:
+                told = _without(refused, options)
+                return cast("ChatCompletion", await self.client(task).chat.completions.create(**told))
+            except BadRequestError as error:
+                option = refused_option(error)
+                if option is None or option in refused:
+                    raise
+                refused.add(option)
 
     def _profile(self, task: Task) -> Profile:
         if task not in self.profiles:
@@ -208,6 +223,17 @@ def _content(value: BaseModel) -> str | None:
     return None
 
 
+def _without(refused: set[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a call in the words that a model takes."""
+    told = {"temperature": 0, **options}
+    if "temperature" in refused:
+        del told["temperature"]
+    if "max_tokens" in refused:
+        # Its thoughts count as well.
+        told["max_completion_tokens"] = told.pop("max_tokens") + _THOUGHTS_TOKENS
+    return told
+
+
 def _with_shape(message: Message, kind: type[BaseModel]) -> str:
     """Return a message that says itself what a server without schemas is to answer."""
     return (
@@ -231,27 +257,3 @@ def _read(answered: ChatCompletion, messages: Sequence[Message], spent: list[_Re
     if choice and choice.finish_reason == "length":
         raise Truncated("the model's answer was cut off at its limit of tokens")
     return reply
-
-
-def _is_too_long(error: APIStatusError) -> bool:
-    told = f"{error.code} {error.message}".casefold()
-    return "context_length" in told or "context length" in told or "maximum context" in told or "context size" in told
-
-
-def _is_missing_model(error: APIStatusError) -> bool:
-    return isinstance(error, NotFoundError) or (error.code or "") == "model_not_found"
-
-
-def unavailable(error: OpenAIError, profile: Profile) -> MemstreamError:
-    """Return what a failed call means: later, or never."""
-    where = f"{profile.model} at {profile.endpoint}"
-    if isinstance(error, APIConnectionError):
-        return ModelUnavailable(f"{where} does not answer: {error}")
-    if isinstance(error, APIStatusError):
-        told = f"{where} answers {error.status_code}: {error.message}"
-        if error.status_code in (401, 403, 404):
-            return ModelUnavailable(f"{told}; check the key, the base URL and the model's name with 'memstream doctor'")
-        if error.status_code == _BUSY or error.status_code >= _SERVER_ERROR:
-            return ModelUnavailable(told)
-        return Misbehaved(told)
-    return ModelUnavailable(f"{where}: {error}")

@@ -16,9 +16,10 @@ from memstream.projections.words import count_tokens
 from memstream.services.protocols import Matrix
 from memstream.services.spending import spend
 
-from .client import Models, unavailable
+from .client import Models
 from .failures import ModelUnavailable
 from .profiles import Profile
+from .refusals import unavailable
 
 PREFIX: Final = "endpoint:"
 # What one request holds: OpenAI takes 2,048 texts and 300,000 tokens, other servers less.

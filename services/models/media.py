@@ -4,7 +4,7 @@ import base64
 import time
 from collections.abc import Mapping
 from io import BytesIO
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from openai import OpenAIError
 from openai.types.chat import ChatCompletion
@@ -17,10 +17,11 @@ from memstream.projections.words import count_tokens
 from memstream.services.protocols import Caption
 from memstream.services.spending import usage_of
 
-from .client import Models, unavailable
+from .client import Models
 from .failures import Misbehaved
 from .profiles import Profile, Task
 from .prompts import DESCRIBE, prompt
+from .refusals import unavailable
 
 _TASKS: Final[Mapping[Modality, Task]] = {"image": "vision", "audio": "transcribe"}
 _ANSWER_TOKENS = 4_000
@@ -68,9 +69,8 @@ class ModelMediaReader:
         return Caption(heard.text.strip()[:_LONGEST_CHARACTERS], author, usage_of([spent], spent.seconds))
 
     async def _look(self, profile: Profile, event: ResourceIngested, content: bytes) -> _Heard:
-        asked = _looking(profile.model, event, content)
-        answered = await self._models.client("vision").chat.completions.create(**asked)
-        return _seen(cast("ChatCompletion", answered), event)
+        answered = await self._models.complete("vision", _looking(profile.model, event, content))
+        return _seen(answered, event)
 
     async def _listen(self, profile: Profile, event: ResourceIngested, content: bytes) -> _Heard:
         data = event.data
@@ -86,7 +86,7 @@ def _looking(model: str, event: ResourceIngested, content: bytes) -> dict[str, A
     url = f"data:{event.data.media_type};base64,{base64.b64encode(content).decode()}"
     parts = [{"type": "text", "text": event.data.name}, {"type": "image_url", "image_url": {"url": url}}]
     messages = [{"role": "system", "content": prompt(DESCRIBE)}, {"role": "user", "content": parts}]
-    return {"model": model, "messages": messages, "max_tokens": _ANSWER_TOKENS, "temperature": 0}
+    return {"model": model, "messages": messages, "max_tokens": _ANSWER_TOKENS}
 
 
 def _seen(answered: ChatCompletion, event: ResourceIngested) -> _Heard:

@@ -43,7 +43,7 @@ class ScriptedLLM:
     Every attribute may be changed while it runs: ``structured`` is the best structured output that it accepts,
     ``api_key`` the only key (None: any), ``dimension`` that of embeddings, ``max_inputs`` how many texts one request
     may embed, ``latency`` the seconds that every answer takes, ``known_only`` refuses models that are not among
-    ``models``. ``requests`` are all that came, in order.
+    ``models``, ``thinks`` refuses the options that models do which think before they answer. ``requests`` are all that came, in order.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class ScriptedLLM:
         latency: float = 0.0,
         models: tuple[str, ...] = ("scripted", "scripted-embedding"),
         known_only: bool = False,
+        thinks: bool = False,
     ) -> None:
         self.structured: Structured = structured
         self.api_key = api_key
@@ -64,6 +65,7 @@ class ScriptedLLM:
         self.latency = latency
         self.models = models
         self.known_only = known_only
+        self.thinks = thinks
         self.requests: list[Request] = []
         self._queues: dict[bool, deque[Scripted]] = {False: deque(), True: deque()}
         self._scripts: dict[bool, Script] = {False: lambda _: "", True: lambda _: Vectors()}
@@ -171,10 +173,8 @@ class ScriptedLLM:
 
     def _checked(self, request: Request) -> Failure | None:
         """Return the fault that a real server finds in a request before any model sees it."""
-        if fault := self._unauthorized(request):
+        if fault := self._unauthorized(request) or self._unfit(request):
             return fault
-        if self.known_only and request.model not in self.models:
-            return unknown_model(request.model)
         wanted = request.structure
         if wanted != "text" and wanted not in _SUPPORTED[self.structured]:
             return _invalid(f"response_format.type {wanted!r} is not supported by this model")
@@ -184,6 +184,15 @@ class ScriptedLLM:
             )
         if request.path.endswith("embeddings") and len(inputs_of(request.body)) > self.max_inputs:
             return _invalid(f"'input' may have at most {self.max_inputs} texts")
+        return None
+
+    def _unfit(self, request: Request) -> Failure | None:
+        if self.known_only and request.model not in self.models:
+            return unknown_model(request.model)
+        if self.thinks and (
+            option := next((one for one in ("max_tokens", "temperature") if one in request.body), None)
+        ):
+            return _unsupported(option)
         return None
 
     def _unauthorized(self, request: Request) -> Failure | None:
@@ -225,6 +234,16 @@ def _as_script(script: Script | Scripted) -> Script:
 
 def _invalid(message: str) -> Failure:
     return Failure(400, message, "invalid_value", "invalid_request_error")
+
+
+def _unsupported(option: str) -> Failure:
+    way_out = "Use 'max_completion_tokens' instead." if option == "max_tokens" else "Only the default (1) is supported."
+    return Failure(
+        400,
+        f"Unsupported parameter: '{option}' with this model. {way_out}",
+        "unsupported_parameter",
+        "invalid_request_error",
+    )
 
 
 def _failed(fault: Failure) -> Response:

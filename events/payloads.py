@@ -273,38 +273,6 @@ class CategorySplitData(Frozen):
     reason: str
 
 
-class EvolutionTrialedData(Frozen):
-    """A proposal was tried on recorded retrievals; the evidence and the verdict."""
-
-    step_id: Identifier
-    kind: Literal["merge", "split", "summarize", "refile", "create", "archive"]
-    proposal: str
-    retrievals: Natural
-    before: float
-    after: float
-    interval: tuple[float, float]
-    accepted: bool
-    reason: str
-
-
-class EvolutionRevertedData(Frozen):
-    """An evolution step was undone by these moves; ``closed`` categories end, ``reopened`` ones live again."""
-
-    step_id: Identifier
-    moves: tuple[Refiling, ...]
-    closed: tuple[Identifier, ...] = ()
-    reopened: tuple[Identifier, ...] = ()
-    reason: str
-
-
-class EvolutionConfiguredData(Frozen):
-    """How a user's memory evolves from here on: not at all while ``paused``, else by the named policy."""
-
-    policy: Identifier
-    paused: bool
-    reason: str = ""
-
-
 class Space(Frozen):
     """An embedding space: vectors of different spaces are never compared."""
 
@@ -361,13 +329,17 @@ class RetrievalServedData(Frozen):
 
 
 class FeedbackGivenData(Frozen):
-    """How a retrieval's hits fared: used, helpful or wrong ids, and what was missing."""
+    """How a retrieval's hits fared: used, helpful or wrong ids, and what was missing.
+
+    ``missed`` are the statements that ``missing`` speaks of, as the service found them when it was said.
+    """
 
     retrieval_id: Identifier
     used: tuple[Identifier, ...] = ()
     helpful: tuple[Identifier, ...] = ()
     wrong: tuple[Identifier, ...] = ()
     missing: str | None = None
+    missed: tuple[Identifier, ...] = ()
 
 
 class UserErasedData(Frozen):

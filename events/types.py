@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
-from . import payloads
+from . import evolution_payloads, payloads
 from .errors import InvalidEvent
 from .ids import new_id
 from .payloads import Frozen, Identifier, Moment
@@ -147,16 +147,18 @@ class CategorySplit(Envelope[payloads.CategorySplitData, Literal["category.split
     """See ``payloads.CategorySplitData``."""
 
 
-class EvolutionTrialed(Envelope[payloads.EvolutionTrialedData, Literal["evolution.trialed"], Literal[1]]):
-    """See ``payloads.EvolutionTrialedData``."""
+class EvolutionTrialed(Envelope[evolution_payloads.EvolutionTrialedData, Literal["evolution.trialed"], Literal[1]]):
+    """See ``evolution_payloads.EvolutionTrialedData``."""
 
 
-class EvolutionReverted(Envelope[payloads.EvolutionRevertedData, Literal["evolution.reverted"], Literal[1]]):
-    """See ``payloads.EvolutionRevertedData``."""
+class EvolutionReverted(Envelope[evolution_payloads.EvolutionRevertedData, Literal["evolution.reverted"], Literal[1]]):
+    """See ``evolution_payloads.EvolutionRevertedData``."""
 
 
-class EvolutionConfigured(Envelope[payloads.EvolutionConfiguredData, Literal["evolution.configured"], Literal[1]]):
-    """See ``payloads.EvolutionConfiguredData``."""
+class EvolutionConfigured(
+    Envelope[evolution_payloads.EvolutionConfiguredData, Literal["evolution.configured"], Literal[1]]
+):
+    """See ``evolution_payloads.EvolutionConfiguredData``."""
 
 
 class VectorsEmbedded(Envelope[payloads.VectorsEmbeddedData, Literal["vectors.embedded"], Literal[1]]):

@@ -25,49 +25,17 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from memstream.projections.words import count_tokens
-
-from .evidence import Facts
+from .columns import Column, Doubles, column_of
 from .rerun import Flags, Integers, Rerun
-from .structure import Rows, Shelf, Structure
+from .structure import Rows, Structure
 
-Doubles = NDArray[np.float64]
 # Of equal scores the older category is read first.
 _OLDER_FIRST = 1e-7
 # So many hits are read at a glance; of all that are returned none gets lost by what a file quotes.
 _GLANCE = 5
 # Recall looks for a quoted answer in the files of so many categories.
 _QUOTING = 2
-_MONTH_TOKENS = 5
-
-
-def directory_tokens(shelf: Shelf) -> int:
-    """Return the tokens of a category's line in the directory."""
-    return count_tokens(f"- {shelf.name}: {shelf.description}\n")
-
-
-def file_tokens(shelf: Shelf, facts: Facts) -> int:
-    """Return the tokens of a category's file: heading, description, months, quoted lines."""
-    if not shelf.quoted:
-        return 0
-    months = {facts.rows[row].day[:7] for row in shelf.quoted}
-    head = count_tokens(f"# {shelf.name}\n\n{shelf.description}\n\n")
-    return head + _MONTH_TOKENS * len(months) + int(facts.tokens[list(shelf.quoted)].sum())
-
-
-class Column(NamedTuple):
-    """One category as the objective sees it: a score for each retrieval, tokens, and which used rows it holds."""
-
-    shelf: Shelf
-    scores: Doubles
-    listed: int
-    file: int
-    full: int
-    holds: Flags
-    quotes: Flags
-    answers: Flags
 
 
 class Readings(NamedTuple):
@@ -81,6 +49,19 @@ class Readings(NamedTuple):
     files: Flags
     first: Integers
     last: Integers
+
+
+class _Way(NamedTuple):
+    """The way of each retrieval to its evidence, the costs apart.
+
+    ``before`` tells for each category (first axis) whether it is opened before the ``last`` one, ``quoted`` whether
+    that one's file suffices; ``top`` is the score of the first category that holds evidence.
+    """
+
+    before: Flags
+    last: Integers
+    quoted: Flags
+    top: Doubles
 
 
 @dataclass(frozen=True)
@@ -97,7 +78,7 @@ class Board:
         columns = {
             shelf.id: column
             if (column := known.get(shelf.id)) is not None and column.shelf is shelf
-            else _column(shelf, run)
+            else column_of(shelf, run)
             for shelf in structure.shelves.values()
         }
         return cls(run, columns)
@@ -113,9 +94,10 @@ class Board:
 
     @cached_property
     def scores(self) -> Doubles:
-        """The score of each category (columns) for each retrieval."""
-        columns = [column.scores for column in self.columns.values()]
-        return np.stack(columns, axis=1) - _OLDER_FIRST * np.arange(len(columns))
+        """The score of each category (first axis: what is stacked lies in one piece) for each retrieval."""
+        scores = np.stack([column.scores for column in self.columns.values()])
+        scores -= _later(len(scores))
+        return scores
 
     @cached_property
     def recall(self) -> Doubles:
@@ -132,6 +114,16 @@ class Board:
         return _readings(self)
 
     @cached_property
+    def way(self) -> "_Way":
+        """The way of each retrieval to its evidence."""
+        return _way(self)
+
+    @cached_property
+    def costs(self) -> Doubles:
+        """The reading cost of each retrieval."""
+        return _costs(self) if len(self.run) else np.zeros(0)
+
+    @cached_property
     def prior(self) -> float:
         """The mean cost of reaching any statement, if its own category is opened first."""
         facts = self.run.evidence.facts
@@ -146,55 +138,49 @@ class Board:
     @property
     def cost(self) -> float:
         """The mean reading cost; 0 where nothing is recorded."""
-        return float((self.run.weights * self.readings.cost).mean()) if len(self.run) else 0.0
+        return float((self.run.weights * self.costs).mean()) if len(self.run) else 0.0
 
 
-def _column(shelf: Shelf, run: Rerun) -> Column:
-    facts = run.evidence.facts
-    held, quoted = np.zeros(len(facts), np.bool_), np.zeros(len(facts), np.bool_)
-    held[list(shelf.items)] = True
-    quoted[[row for row in shelf.quoted if held[row]]] = True
-    file = file_tokens(shelf, facts)
-    rest = 0 if shelf.complete else int(facts.tokens[list(shelf.items)].sum())
-    return Column(
-        shelf,
-        run.column(held),
-        directory_tokens(shelf),
-        file,
-        file + rest,
-        held[run.used],
-        quoted[run.used],
-        quoted[run.answers],
-    )
+def _way(board: Board) -> _Way:
+    run, columns = board.run, list(board.columns.values())
+    reached_at = np.stack([column.reached for column in columns])
+    reached_at -= _later(len(columns))
+    home = reached_at.argmax(axis=0)
+    reached = reached_at.max(axis=0)
+    edge = np.minimum.reduceat(reached, run.starts)
+    last = home[_lowest(reached, edge, run)]
+    # Of the last category only what was not reached before it has to stand in its file.
+    quotes = np.stack([column.quotes for column in columns])[home, np.arange(len(home))]
+    missing = home == last[run.used_of]
+    quoted = np.minimum.reduceat(np.where(missing, quotes, True), run.starts)
+    return _Way(board.scores > edge, last, quoted, np.maximum.reduceat(reached, run.starts))
+
+
+def _costs(board: Board) -> Doubles:
+    way, columns = board.way, board.columns.values()
+    file = np.asarray([column.file for column in columns], np.float64)
+    full = np.asarray([column.full for column in columns], np.float64)
+    ends = np.where(way.quoted, file[way.last], full[way.last])
+    cost: Doubles = (board.directory + full @ way.before + ends) / board.run.evidence.facts.total
+    return cost
 
 
 def _readings(board: Board) -> Readings:
-    run, columns, scores = board.run, list(board.columns.values()), board.scores
-    holds = np.stack([column.holds for column in columns], axis=1)
-    reached_at = np.where(holds, scores[run.used_of], -np.inf)
-    home = reached_at.argmax(axis=1)
-    reached = reached_at.max(axis=1)
-    edge = np.minimum.reduceat(reached, run.starts)
-    top = np.maximum.reduceat(reached, run.starts)
-    before = scores > edge[:, None]
-    last = home[_lowest(reached, edge, run)]
-    # Of the last category only what was not reached before it has to stand in its file.
-    quotes = np.stack([column.quotes for column in columns], axis=1)[np.arange(len(home)), home]
-    missing = home == last[run.used_of]
-    quoted = np.minimum.reduceat(np.where(missing, quotes, True), run.starts)
-    file = np.asarray([column.file for column in columns], np.float64)
-    full = np.asarray([column.full for column in columns], np.float64)
-    ends = np.where(quoted, file[last], full[last])
-    cost = (board.directory + before @ full + ends) / run.evidence.facts.total
-    partial = np.asarray([not column.shelf.complete for column in columns])
-    rank = before.sum(axis=1) + 1
+    way = board.way
+    partial = np.asarray([not column.shelf.complete for column in board.columns.values()])
+    rank = way.before.sum(axis=0) + 1
     return Readings(
-        cost,
-        quoted & (rank == 1),
-        quoted & ~(before & partial).any(axis=1),
-        (scores > top[:, None]).sum(axis=1) + 1,
+        board.costs,
+        way.quoted & (rank == 1),
+        way.quoted & ~(way.before & partial[:, None]).any(axis=0),
+        (board.scores > way.top).sum(axis=0) + 1,
         rank,
     )
+
+
+def _later(count: int) -> Doubles:
+    """Return what is taken from the scores of categories, in their order: of equal ones the older goes first."""
+    return _OLDER_FIRST * np.arange(count, dtype=np.float64)[:, None]
 
 
 def _lowest(reached: Doubles, edge: Doubles, run: Rerun) -> Integers:
@@ -206,9 +192,9 @@ def _lowest(reached: Doubles, edge: Doubles, run: Rerun) -> Integers:
 def _recall(board: Board, scores: Doubles) -> Doubles:
     """Return the share of used rows among the first hits: what a file quotes as the answer goes before the others."""
     run = board.run
-    order = np.argpartition(-scores, min(_QUOTING, scores.shape[1]) - 1, axis=1)[:, :_QUOTING]
-    answers = np.stack([column.answers for column in board.columns.values()], axis=1)
-    quoted = answers[np.arange(len(run.answers))[:, None], order[run.answers_of]].any(axis=1)
+    order = np.argpartition(-scores, min(_QUOTING, len(scores)) - 1, axis=0)[:_QUOTING]
+    answers = np.stack([column.answers for column in board.columns.values()])
+    quoted = answers[order[:, run.answers_of], np.arange(len(run.answers))].any(axis=0)
     first: dict[int, set[int]] = {}
     for number, row in zip(run.answers_of[quoted].tolist(), run.answers[quoted].tolist(), strict=True):
         first.setdefault(number, set()).add(row)

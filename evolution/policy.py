@@ -22,7 +22,8 @@ class Settings(Frozen):
     """A policy's settings.
 
     ``older`` is the share of retrievals that proposals are chosen on; the rest judges. ``trials`` is the budget of a
-    run, ``retrievals`` how many of the latest ones are looked at. ``rest`` is how many retrievals have to be recorded before what one step made may be undone by its opposite.
+    run, ``retrievals`` how many of the latest ones are looked at. ``rest`` is how many retrievals have to be recorded
+    before what one step made may be undone by its opposite.
     """
 
     kinds: tuple[Kind, ...] = _ALL

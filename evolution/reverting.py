@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from memstream.events import payloads as p
 from memstream.events import types as t
 from memstream.events.errors import InvalidInput
+from memstream.events.evolution_payloads import EvolutionRevertedData
 from memstream.events.ids import derived_id, new_id
 from memstream.events.subjects import Scope
 from memstream.events.types import Event
@@ -38,7 +39,7 @@ def revert_events(ledger: Ledger, scope: Scope, step_id: str, reason: str, first
     reopened = [one for one in found.closed if one not in _live_categories(ledger, scope.key)]
     moves = _moves(live, added, removed, found)
     correlation = new_id()
-    data = p.EvolutionRevertedData(
+    data = EvolutionRevertedData(
         step_id=found.step_id, moves=tuple(moves), closed=found.opened, reopened=tuple(reopened), reason=reason
     )
     undo = t.EvolutionReverted.of(scope, data, correlation=correlation)

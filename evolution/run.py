@@ -103,6 +103,7 @@ def _ranked(view: View, policy: Policy, made: Sequence[Made], refused: set[str])
         try:
             gain = view.board.cost - view.board.with_structure(proposal.apply(view.structure)).cost
         except InvalidInput:
+            # It would leave statements in no category.
             continue
         if gain > _LEAST_GAIN or policy.name == "random":
             found[proposal.fingerprint] = (proposal, gain)

@@ -11,6 +11,7 @@ from typing import Any
 
 from memstream.events import payloads as p
 from memstream.events import types as t
+from memstream.events.evolution_payloads import EvolutionTrialedData
 from memstream.events.ids import derived_id, new_id
 from memstream.events.subjects import Scope
 from memstream.events.types import Event
@@ -58,7 +59,7 @@ def step_id_of(proposal: Proposal, as_of: int) -> str:
 def trial_event(scope: Scope, tried: Tried, step_id: str, correlation: str) -> Event:
     """Return the event that tells what was proposed and what its trial measured."""
     verdict = tried.verdict
-    data = p.EvolutionTrialedData(
+    data = EvolutionTrialedData(
         step_id=step_id,
         kind=tried.proposal.kind,
         proposal=tried.proposal.reason,

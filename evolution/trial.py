@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .objective import Board, Doubles
+from .columns import Doubles
+from .objective import Board
 
 _SEED = 20_267
 _DRAWS = 1_000
@@ -47,7 +48,7 @@ class Bar(NamedTuple):
 def judge(before: Board, after: Board, bar: Bar) -> Verdict:
     """Compare two structures on the same retrievals, pair by pair."""
     weights = before.run.weights
-    costs = weights * before.readings.cost, weights * after.readings.cost
+    costs = weights * before.costs, weights * after.costs
     recalls = weights * before.recall, weights * after.recall
     low, high = interval(costs[0] - costs[1], bar.confidence)
     means = [float(one.mean()) if len(one) else 0.0 for one in (*costs, *recalls)]

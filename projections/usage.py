@@ -23,7 +23,7 @@ _OPINIONS = """
     verdict AS (
         SELECT retrieval_id, hit_id, bool_or(verdict = 'used') AS used, bool_or(verdict = 'helpful') AS helpful,
                bool_or(verdict = 'wrong') AS wrong, made
-        FROM verdicts WHERE scope = $scope AND made <= $as_of GROUP BY retrieval_id, hit_id, made
+        FROM verdicts WHERE scope = $scope AND made <= $as_of AND verdict <> 'missed' GROUP BY retrieval_id, hit_id, made
         QUALIFY row_number() OVER (PARTITION BY retrieval_id, hit_id ORDER BY made DESC) = 1
     ), explicit AS (
         SELECT retrieval_id, hit_id AS id, used, helpful, wrong, 1.0 AS weight FROM verdict

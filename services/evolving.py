@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from memstream.events import payloads as p
 from memstream.events import types as t
 from memstream.events.errors import Conflict, InvalidInput, Unavailable
+from memstream.events.evolution_payloads import EvolutionConfiguredData, EvolutionRevertedData
 from memstream.events.ids import new_id
 from memstream.events.log import EventLog
 from memstream.events.subjects import Scope
@@ -169,7 +169,7 @@ class Evolution:
                     continue
                 await self._memory.projector.wait_for(done[-1].position)
                 data = events[0].data
-                assert isinstance(data, p.EvolutionRevertedData)
+                assert isinstance(data, EvolutionRevertedData)
                 return r.Reverted(
                     step_id=data.step_id,
                     position=done[0].position,
@@ -186,7 +186,7 @@ class Evolution:
         if asked.policy is not None or asked.paused is not None:
             policy = policy_named(asked.policy or policy).name
             paused = paused if asked.paused is None else asked.paused
-            data = p.EvolutionConfiguredData(policy=policy, paused=paused, reason=asked.reason)
+            data = EvolutionConfiguredData(policy=policy, paused=paused, reason=asked.reason)
             done = await self._log.append(t.EvolutionConfigured.of(scope, data))
             await self._memory.projector.wait_for(done.position)
         known = tuple(

@@ -67,6 +67,7 @@ class EvolutionConsumer:
                 if not isinstance(error, Unavailable):
                     logger.warning("evolution waits: %s: %s", type(error).__name__, error)
                 self._dirty = None
+                # Then it is tried again, whether or not anything changed.
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), _AGAIN_SECONDS)
                 self._changed.set()

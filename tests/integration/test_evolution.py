@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from used import asked, memorized
+from used import TOPICS, asked, memorized
 from waiting import until
 
 from memstream import AsyncMemory, AsyncUser
@@ -151,8 +151,7 @@ async def test_a_rejected_step_cannot_be_undone(memory: AsyncMemory, ana: AsyncU
     await evolved(memory, ana)
     history = await memory.operate(r.GetEvolution(user=ana.scope.user))
     rejected = [one for one in history.steps if not one.accepted]
-    if not rejected:
-        pytest.skip("this run rejected nothing")
+    assert rejected
     with pytest.raises(InvalidInput, match="was rejected by its trial"):
         await memory.operate(r.RevertStep(user=ana.scope.user, step_id=rejected[0].step_id))
 
@@ -308,7 +307,7 @@ async def test_the_trial_ranks_categories_exactly_as_recall_does(memory: AsyncMe
     ids = list(board.columns)
     for answer in answers:
         number = evidence.retrievals.index(recorded[answer.retrieval_id])
-        order = [ids[place] for place in (-board.scores[number]).argsort(kind="stable")]
+        order = [ids[place] for place in (-board.scores[:, number]).argsort(kind="stable")]
         shown = [hit.id for hit in answer.categories if hit.score > 0]
         assert order[: len(shown)] == shown
 
@@ -351,3 +350,29 @@ def _evolution(memory: AsyncMemory) -> Evolution:
     assert isinstance(engine, Engine)
     assert isinstance(engine._operator, Operations)
     return engine._operator.evolution
+
+
+async def test_one_wrong_feedback_buries_nothing(memory: AsyncMemory) -> None:
+    user = memory.user("misled")
+    await memorized(user)
+
+    async def ranks() -> dict[str, int]:
+        found = {}
+        for topic, things in TOPICS.items():
+            answer = await user.retrieve(f"What about the {things[3]} of the {topic}?", exhaustive=True)
+            found[topic] = next(hit.rank for hit in answer.items if f"{topic}-3" in hit.sources[0].message_ids)
+        return found
+
+    before = await ranks()
+    answer = await user.retrieve("What about the tuning of the violin?", exhaustive=True)
+    others = [item.text for item in await user.items(limit=200) if "greenhouse" in item.text or "bakery" in item.text]
+    given = await user.feedback(
+        answer.retrieval_id,
+        used=[hit.id for hit in answer.items if "violin-3" not in hit.sources[0].message_ids],
+        wrong=[hit.id for hit in answer.items if "violin-3" in hit.sources[0].message_ids],
+        missing="\n".join(others),
+    )
+    assert given.missed
+    await user.settle()
+    after = await ranks()
+    assert all(after[topic] <= before[topic] + 2 for topic in TOPICS), (before, after)

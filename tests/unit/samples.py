@@ -5,6 +5,7 @@ from typing import Any
 
 from memstream.events import payloads as p
 from memstream.events import types as t
+from memstream.events.evolution_payloads import EvolutionConfiguredData, EvolutionRevertedData, EvolutionTrialedData
 from memstream.events.subjects import Scope
 from memstream.events.types import Event
 
@@ -130,7 +131,7 @@ def _of_evolution() -> list[Sample]:
         ),
         (
             t.EvolutionTrialed,
-            p.EvolutionTrialedData(
+            EvolutionTrialedData(
                 step_id="e-1",
                 kind="merge",
                 proposal="merge habits and hobbies",
@@ -144,7 +145,7 @@ def _of_evolution() -> list[Sample]:
         ),
         (
             t.EvolutionReverted,
-            p.EvolutionRevertedData(
+            EvolutionRevertedData(
                 step_id="e-1",
                 moves=(p.Refiling(item_id="i-1", source="c-3", target="c-1"),),
                 closed=("c-3",),
@@ -183,7 +184,9 @@ def _of_use() -> list[Sample]:
         ),
         (
             t.FeedbackGiven,
-            p.FeedbackGivenData(retrieval_id="q-1", used=("i-1",), helpful=(), wrong=("i-2",), missing="her address"),
+            p.FeedbackGivenData(
+                retrieval_id="q-1", used=("i-1",), helpful=(), wrong=("i-2",), missing="her address", missed=("i-3",)
+            ),
         ),
     ]
 
@@ -196,7 +199,7 @@ def _of_operations() -> list[Sample]:
         (t.EventDropped, p.EventDroppedData(position=4, reason="half written by a foreign client")),
         (t.SpacePrepared, p.SpacePreparedData(space=p.Space(model="m", dimension=2), embedder="m-2")),
         (t.SpaceActivated, p.SpaceActivatedData(space=p.Space(model="m", dimension=2), embedder="m-2")),
-        (t.EvolutionConfigured, p.EvolutionConfiguredData(policy="default", paused=True, reason="asked for")),
+        (t.EvolutionConfigured, EvolutionConfiguredData(policy="default", paused=True, reason="asked for")),
     ]
 
 

@@ -51,7 +51,7 @@ def shelf(identifier: str, rows: list[int], facts: Facts, **changes: object) -> 
     """Return a category that holds some rows, with the file that it would have."""
     held = tuple(sorted(rows))
     values = {"name": identifier, "description": "a theme", "quoted": quoted(held, facts), "origin": "default"}
-    return Shelf(id=identifier, items=held, **(values | changes))  # type: ignore[arg-type]
+    return Shelf(id=identifier, items=held, **(values | changes))  # type: ignore[arg-type]  # keywords by name
 
 
 def scattered(facts: Facts, count: int = 2) -> Structure:

@@ -16,6 +16,7 @@ def told(*verdicts: tuple[str, float, "np.ndarray[tuple[int], np.dtype[np.float3
     return Experience(
         tuple(hit for hit, _, _ in verdicts),
         np.asarray([says for _, says, _ in verdicts], np.float32),
+        np.zeros(len(verdicts), np.bool_),
         np.arange(1, len(verdicts) + 1),
         np.stack([vector for _, _, vector in verdicts]),
     )
@@ -24,7 +25,7 @@ def told(*verdicts: tuple[str, float, "np.ndarray[tuple[int], np.dtype[np.float3
 def lifts_of(
     experience: Experience, vector: "np.ndarray[tuple[int], np.dtype[np.float32]]", as_of: int
 ) -> Mapping[str, float]:
-    return experience.lifts(vector, as_of, lambda _: ()).items
+    return experience.lifts(vector, as_of, lambda _: (), {}).items
 
 
 def test_what_was_used_rises_and_what_was_wrong_sinks() -> None:
@@ -62,6 +63,6 @@ def test_the_newer_statement_comes_right_before_what_it_replaced() -> None:
 
 def test_what_is_used_lifts_the_category_that_holds_it_and_a_verdict_on_a_category_counts_for_itself() -> None:
     experience = told(("tea", 1, NORTH), ("drinks", 1, NORTH), ("coffee", -1, NORTH))
-    lifts = experience.lifts(NORTH, 10, {"tea": ("breakfast",), "coffee": ("evening",)}.get)  # type: ignore[arg-type]
+    lifts = experience.lifts(NORTH, 10, {"tea": ("breakfast",), "coffee": ("evening",)}.get, {})  # type: ignore[arg-type]  # all are known
     assert lifts.categories["breakfast"] > 0 > lifts.categories["evening"]
     assert lifts.categories["drinks"] == lifts.items["drinks"] > 0

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from structures import asked, facts_of, scattered, shelf
 
-from memstream.evolution.objective import Board, directory_tokens, file_tokens
+from memstream.evolution.columns import directory_tokens, file_tokens
+from memstream.evolution.objective import Board
 from memstream.evolution.rerun import rerun
 from memstream.evolution.structure import Shelf, Structure
 

@@ -29,7 +29,7 @@ class Given(Evolving):
 
     given: tuple[Proposal, ...] = ()
 
-    def propose(self, view: View) -> Iterable[Proposal]:  # type: ignore[override]
+    def propose(self, view: View) -> Iterable[Proposal]:  # type: ignore[override]  # narrower than the protocol
         return [one for one in self.given if all(home in view.structure.shelves for home in one.closes)]
 
 
@@ -122,7 +122,7 @@ def test_what_was_merged_is_split_again_only_after_it_has_rested(rested: int, tr
 def test_every_proposal_keeps_every_statement_and_says_why_in_numbers(kind: str) -> None:
     for structure in (scattered(FACTS), TOPICS):
         view = View(structure, Board.of(structure, rerun(EVIDENCE)))
-        for proposal in PROPOSERS[kind](view):  # type: ignore[index]
+        for proposal in PROPOSERS[kind](view):  # type: ignore[index]  # a str of pytest is one of the kinds
             after = proposal.apply(structure)
             assert set(after.homes()) == set(range(len(FACTS)))
             assert any(letter.isdigit() for letter in proposal.reason)

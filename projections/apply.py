@@ -285,7 +285,8 @@ def _feedback(state: State, event: t.FeedbackGiven, changes: Changes) -> None:
     if foreign := sorted({*data.used, *data.helpful, *data.wrong} - served):
         raise Refused(f"feedback for {foreign[0]}, which retrieval {data.retrieval_id} did not return")
     changes.add("feedback", scope, event.id, data.retrieval_id, data.missing, event.time, event.position)
-    for verdict, ids in (("used", data.used), ("helpful", data.helpful), ("wrong", data.wrong)):
+    told = {"used": data.used, "helpful": data.helpful, "wrong": data.wrong, "missed": data.missed}
+    for verdict, ids in told.items():
         for hit in ids:
             changes.add("verdicts", scope, data.retrieval_id, hit, verdict, event.position)
 

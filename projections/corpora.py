@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from .changes import Changes
-from .corpus import LIVE, Corpus, Fact, Segments, Statements, Versions
+from .corpus import LIVE, Corpus, Fact, Segments, Versions
 from .filling import Gain, Heading, add_segments, add_statements, gains, take, tells_all, version
 from .index import Index
 from .ledger import Ledger
+from .statements import Statements
 from .terms import Vocabulary
 
 Layer = Literal["item", "segment", "category"]
@@ -28,8 +29,9 @@ _TABLES: Final[dict[str, frozenset[str]]] = {
     "segment": frozenset({"segments", "resources"}),
     "category": frozenset({"categories", "files"}),
 }
-# More rows than this are taken in by a thread, and beyond the other number read from the stores when they are needed.
-_AT_ONCE, _WAITING = 200, 5_000
+# More rows than this are taken in by a thread, and beyond the other number read from the stores when they are needed:
+# what waits for the questions of users who do not ask takes memory.
+_AT_ONCE, _WAITING = 200, 1_000
 
 
 class _Key(NamedTuple):
@@ -45,16 +47,25 @@ class _Held:
     # Something of it is in the stores alone: everything, at first.
     stale: bool = True
     waiting: list[Gain] = field(default_factory=list)
+    rows: int = 0
     # What it counted for when that was last looked at.
     bytes: int = 0
 
     def wait(self, gain: Gain) -> None:
         """Keep what a commit brought until the next question; what is not kept is in the stores."""
+        if self.stale:
+            return
         known = not isinstance(self.corpus, Versions) or tells_all(self.corpus, gain)
         self.waiting.append(gain)
-        if not known or sum(one.size for one in self.waiting) > _WAITING:
-            self.waiting.clear()
+        self.rows += gain.size
+        if not known or self.rows > _WAITING:
+            self.taken()
             self.stale = True
+
+    def taken(self) -> list[Gain]:
+        """Return what waited; nothing waits any more."""
+        waiting, self.waiting, self.rows = self.waiting, [], 0
+        return waiting
 
 
 class Corpora:
@@ -139,8 +150,7 @@ class Corpora:
 
     async def _take(self, key: _Key, held: _Held) -> None:
         """Take in what commits brought since; what the stores have told already is passed over."""
-        waiting, held.waiting = held.waiting, []
-        fresh = [gain for gain in waiting if gain.position > held.corpus.position]
+        fresh = [gain for gain in held.taken() if gain.position > held.corpus.position]
 
         def all_of_them() -> None:
             for gain in fresh:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from .changes import Changes, Ending, IndexedVector, Row
-from .corpus import Corpus, Fact, Filed, Segments, Statement, Statements, Told, Versions
+from .corpus import Corpus, Fact, Segments, Versions
+from .statements import Filed, Statement, Statements, Told
 from .words import content_words, spoken_date
 
 

@@ -5,8 +5,9 @@ from typing import Any, cast
 
 from memstream.events.payloads import Kind, Span
 
-from .corpus import Corpus, Statements
+from .corpus import Corpus
 from .models import CategoryHit, ItemHit, ResourceHit
+from .statements import Statements
 
 
 def category_hit_of(corpus: Corpus, row: int, score: float = 0.0, rank: int = 1) -> CategoryHit:

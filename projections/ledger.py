@@ -174,6 +174,7 @@ class Ledger:
 
     def rollback(self) -> None:
         """Drop what was staged; harmless when nothing is."""
+        # DuckDB calls it an error when there is no transaction.
         with contextlib.suppress(duckdb.Error):
             self._writer.execute("ROLLBACK")
 
@@ -205,6 +206,7 @@ class Ledger:
         """Let the queries in work finish, write the ledger out and close it."""
         for pool in (self._reading, self._writing):
             pool.shutdown()
+        # A full disk, or a database that gave up: what is committed is in its write-ahead log.
         with contextlib.suppress(duckdb.Error):
             self._connection.execute("CHECKPOINT")
         self._connection.close()

@@ -7,7 +7,7 @@ the index back to the ledger's position and goes on from there, so any batch siz
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import NamedTuple, cast
 
 import duckdb
@@ -21,6 +21,7 @@ from memstream.events.types import EventDropped
 
 from .batch import Batch, changes_of, decode_batch
 from .changes import Changes
+from .gathering import MAX_BATCH, next_batch
 from .index import Index
 from .ledger import Ledger
 from .packing import Packed, pack_vectors
@@ -29,14 +30,6 @@ from .staleness import mark_clean
 
 logger = logging.getLogger("memstream.projections")
 
-MAX_BATCH = 1_000
-# A batch also ends at this many bytes, so that vectors of a large model cannot fill the memory.
-_MAX_BATCH_BYTES = 8 * 1024 * 1024
-# A commit costs as much for ten events as for a hundred: when this many wait already, more are coming.
-_BUSY = 4
-_LINGER_SECONDS = 0.03
-# As long as nobody waits for what is coming, more is gathered, and those who ask meanwhile are less disturbed.
-_UNHURRIED_SECONDS = 0.06
 _RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 
 
@@ -72,6 +65,7 @@ class Projector:
         self._position = ledger.position
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._listeners: list[Listener] = []
+        self._hurried = 0
         self._task: asyncio.Task[None] | None = None
         self._writing: asyncio.Future[None] | None = None
         # One writer at a time: the batch in work, or parked events that are tried again.
@@ -147,6 +141,15 @@ class Projector:
         finally:
             self._waiters = [pair for pair in self._waiters if pair[1] is not waiter]
 
+    @contextlib.contextmanager
+    def hurried(self) -> Iterator[None]:
+        """Gather small batches for a while: somebody waits for what is coming, whatever its position will be."""
+        self._hurried += 1
+        try:
+            yield
+        finally:
+            self._hurried -= 1
+
     async def _run(self) -> None:
         attempt = 0
         while True:
@@ -170,8 +173,9 @@ class Projector:
     async def _reconcile(self) -> None:
         if self._optimizing is not None:
             await asyncio.gather(self._optimizing, return_exceptions=True)
-        with contextlib.suppress(OSError, RuntimeError):
-            await self._index.cut(self._position)
+        # Should that fail, nothing may be written: rows that were not cut would be there twice.
+        await self._index.cut(self._position)
+        # A log that is away is asked again by what follows it, and compared by ``watching``.
         with contextlib.suppress(LogUnavailable):
             state = await self._log.state()
             if state.last_position < self._position or state.log_id != self._log.log_id:
@@ -190,17 +194,13 @@ class Projector:
         reader = asyncio.create_task(pump())
         try:
             while True:
-                batch = await _next_batch(queue, reader, self._patience)
+                batch = await next_batch(queue, reader, lambda: bool(self._waiters or self._hurried))
                 # A cancelled stop must not tear a batch: index and ledger are written together.
                 self._writing = asyncio.ensure_future(self._write(batch))
                 await asyncio.shield(self._writing)
                 self._optimize_beside()
         finally:
             await end(reader)
-
-    def _patience(self) -> float:
-        """Return how many seconds a batch may gather once there is enough for one."""
-        return _LINGER_SECONDS if self._waiters else _UNHURRIED_SECONDS
 
     def _optimize_beside(self) -> None:
         """Merge the index's fragments beside the next batches: appends and compaction don't conflict."""
@@ -309,30 +309,3 @@ async def store(ledger: Ledger, index: Index, changes: Changes | Packed, positio
     except BaseException:
         await ledger.writing(ledger.rollback)
         raise
-
-
-async def _next_batch(
-    queue: "asyncio.Queue[Stored]", reader: "asyncio.Task[None]", patience: Callable[[], float]
-) -> list[Stored]:
-    """Wait for one message, then take what is there: small when idle, large under load."""
-    getter = asyncio.ensure_future(queue.get())
-    try:
-        await asyncio.wait({getter, reader}, return_when=asyncio.FIRST_COMPLETED)
-        if not getter.done():
-            await reader
-            raise LogUnavailable("the log's reader ended")
-    finally:
-        getter.cancel()
-    batch = [getter.result()]
-    _drain(queue, batch)
-    if len(batch) >= _BUSY:
-        await asyncio.wait({reader}, timeout=patience())
-        _drain(queue, batch)
-    return batch
-
-
-def _drain(queue: "asyncio.Queue[Stored]", batch: list[Stored]) -> None:
-    size = sum(len(stored.body) for stored in batch)
-    while len(batch) < MAX_BATCH and size < _MAX_BATCH_BYTES and not queue.empty():
-        batch.append(queue.get_nowait())
-        size += len(batch[-1].body)

@@ -39,9 +39,11 @@ WEIGHTS: Final[Mapping[str, Weight]] = {
     "session": Weight(0.27, 0.03),
     "statement": Weight(0.12, 0.00),
     "standing": Weight(0.00, 0.20),
-    # Those two move only what the others have brought near: see ``recall``.
+    # Those four move only what the others have brought near: see ``recall``.
     "category": Weight(0.15, 0.00),
     "feedback": Weight(0.055, 0.03),
+    "missed": Weight(0.15, 0.00),
+    "together": Weight(0.20, 0.00),
 }
 # Words in a message at which a memory is halfway between short turns and long messages.
 _HALFWAY_WORDS = 80.0

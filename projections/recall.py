@@ -4,26 +4,32 @@ Needs no language model: whether a tier suffices is judged by how the scores fal
 asks about its best hits contain (see ``sufficiency``).
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from memstream.events.subjects import Scope
 
 from .changes import Changes
 from .corpora import Corpora
-from .corpus import Statements, Versions
+from .corpus import Versions
 from .cues import without_names
 from .experience import Experience, Experiences
 from .index import Index
 from .ledger import Ledger
+from .mentions import mentioned
 from .models import CategoryHit, ItemHit, Recalled, ResourceHit
 from .question import Question
+from .statements import Statements
 from .sufficiency import DOUBTFUL, ENOUGH
-from .tiers import JUDGED_HITS, Items, category_hits, item_hits, resource_hits, shelves_of, weighed
+from .tiers import JUDGED_HITS, Items, category_hits, item_hits, nearest_of, resource_hits, shelves_of, weighed
 from .words import content_words, spoken_date
 
 # Share of the question's content words that the best hits must contain to be called sufficient.
 _SUFFICIENT_COVERAGE = 0.75
 _SUFFICIENT_SIMILARITY = 0.35
+# So many questions are begun at once, the others wait their turn: a question goes through several queues, and would stand
+# behind everybody who came after it in each of them.
+_AT_ONCE = 4
 # The files of so many categories are looked at for a line that answers.
 _QUOTING = 2
 
@@ -35,6 +41,7 @@ class Recall:
         self._ledger = ledger
         self.corpora = Corpora(ledger, index)
         self._experiences = Experiences(ledger)
+        self._turn = asyncio.Semaphore(_AT_ONCE)
 
     def commit(self, changes: Changes, position: int, *, behind: bool) -> None:
         """Hear what a commit brought; ``behind`` a position that was reached before."""
@@ -46,6 +53,11 @@ class Recall:
         async with self.corpora.statements(scope.key, space) as statements:
             return without_names(text, statements.names(statements.visible(as_of)))
 
+    async def mentioned(self, scope: Scope, text: str, *, space: str | None, as_of: int) -> list[str]:
+        """Return the ids of the statements that a text speaks of."""
+        async with self.corpora.statements(scope.key, space) as statements:
+            return await self._ledger.reading(mentioned, statements, text, as_of)
+
     async def answer(self, scope: Scope, question: Question) -> Recalled:
         """Search the tiers in order and return what they found, with the first tier that sufficed."""
         moment = question.as_of
@@ -53,6 +65,8 @@ class Recall:
         async with (
             self.corpora.statements(scope.key, question.space) as statements,
             self.corpora.categories(scope.key, question.space) as corpus,
+            # Behind the loading, which may take seconds: nobody else is to wait for that.
+            self._turn,
         ):
             categories, found = await self._ledger.reading(_searched, statements, corpus, question, experience)
         items, similar, sure = found
@@ -95,10 +109,14 @@ def _searched(
     statements: Statements, corpus: Versions, question: Question, experience: Experience
 ) -> tuple[tuple[CategoryHit, ...], Items]:
     one = weighed(statements, question)
-    shelves = shelves_of(statements, one, question)
+    near = nearest_of(statements, one, question)
+    shelves = shelves_of(statements, near, question)
     evolved = {name: score for name, score in shelves.best.items() if corpus.evolved(name)}
     lifts = experience.lifts(
-        question.vector, question.as_of, lambda item: statements.categories_of(item, question.as_of)
+        question.vector,
+        question.as_of,
+        lambda item: statements.categories_of(item, question.as_of),
+        near.by_id(statements.ids),
     )
     return category_hits(corpus, question, shelves), item_hits(statements, one, question, evolved, lifts)
 

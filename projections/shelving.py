@@ -4,7 +4,7 @@ Evolution runs recorded retrievals again over structures that do not exist, with
 score that follows from the statements alone is the same there and here, which one from a file's own vector is not.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -27,6 +27,11 @@ class Nearest(NamedTuple):
 
     rows: Integers
     scores: Floats
+
+    def by_id(self, ids: Sequence[str]) -> dict[str, float]:
+        """Return the scores by the rows' ids, over the best of all."""
+        top = float(self.scores[0]) if len(self.scores) else 1.0
+        return {ids[int(row)]: float(score) / top for row, score in zip(self.rows, self.scores, strict=True)}
 
 
 def nearest(vector: Floats, words: Floats) -> Nearest:

@@ -11,9 +11,9 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from .corpus import Layout, Statements
 from .cues import asks_for_several, asks_when, is_agent, is_first_person, named
 from .ranking import min_max, over_max, shortness
+from .statements import Layout, Statements
 from .terms import Matched
 from .timing import days_asked, event_asked
 from .words import content_words, words

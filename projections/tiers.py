@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .corpus import Corpus, Statements
+from .corpus import Corpus
 from .cues import asks_about_the_past
 from .experience import Lifts
 from .hits import category_hit_of, item_hit_of, resource_hit_of
@@ -15,15 +15,26 @@ from .question import Question
 from .ranking import CONSIDERED, WEIGHTS, best, fuse, min_max, newer_first, over_max, pick
 from .shelving import Nearest, best_held, nearest, shelf_scores
 from .signals import Asked, Floats, Signalled, signals_of
+from .statements import Statements
 from .sufficiency import confidence
 
 Flags = NDArray[np.bool_]
 # So many of the first hits are judged.
 JUDGED_HITS = 5
 # What the signals of one sort are called together.
-_TOLD = {"context": "text", "date": "time", "message": "neighbour", "before": "neighbour", "after": "neighbour"}
+_TOLD = {
+    "missed": "feedback",
+    "together": "feedback",
+    "context": "text",
+    "date": "time",
+    "message": "neighbour",
+    "before": "neighbour",
+    "after": "neighbour",
+}
 # Beyond every score, so that it comes last.
 _BEHIND = 10.0
+# What verdicts on all that a category holds count for each of it, beside those on itself. Measured: docs/recall.md.
+_SHARED = 1.5
 # In files and segments, which are long, the vector and the words count alike.
 _TIER_VECTOR = 0.5
 
@@ -63,15 +74,14 @@ def weighed(statements: Statements, question: Question) -> Weighed:
     return Weighed(visible, outdated, signals_of(statements, Asked(question.text, question.vector), visible))
 
 
-def shelves_of(statements: Statements, one: Weighed, question: Question) -> Shelves:
-    """Return how each category fits a question."""
-    near = _nearest(statements, one, question)
-    held = [(row, statements.categories_of(statements.ids[row], question.as_of)) for row in near.rows.tolist()]
-    homes = dict(held)
+def shelves_of(statements: Statements, near: Nearest, question: Question) -> Shelves:
+    """Return how each category fits a question, by the nearest statements."""
+    homes = {row: statements.categories_of(statements.ids[row], question.as_of) for row in near.rows.tolist()}
     return Shelves(shelf_scores(near, homes.__getitem__), best_held(near, homes.__getitem__))
 
 
-def _nearest(statements: Statements, one: Weighed, question: Question) -> Nearest:
+def nearest_of(statements: Statements, one: Weighed, question: Question) -> Nearest:
+    """Return the live statements that are nearest to a question."""
     if not one.outdated:
         return nearest(one.found.signals["vector"], one.found.signals["context"])
     # Categories hold live statements only, and are scored as a trial scores them.
@@ -146,14 +156,21 @@ def _lifted(
         homes = [one for one in statements.categories_of(identifier, as_of) if one in evolved]
         fits = max((evolved[one] for one in homes), default=0.0)
         shared = sum(lifts.categories.get(one, 0.0) for one in homes) / max(len(homes), 1)
-        said = min(max(lifts.items.get(identifier, 0.0) + shared, -1.0), 1.0)
+        said = min(max(lifts.items.get(identifier, 0.0) + _SHARED * shared, -1.0), 1.0)
         told = {"category": round(fits, 4), "feedback": round(said, 4)}
+        told["missed"] = round(lifts.missed.get(identifier, 0.0), 4)
+        told["together"] = round(lifts.together.get(identifier, 0.0), 4)
         added[row] = {name: value for name, value in told.items() if value}
     return added
 
 
 def _told(added: Mapping[int, Mapping[str, float]], row: int, found: Signalled) -> dict[str, float]:
-    return {name: value for name, value in added.get(row, {}).items() if WEIGHTS[name].at(found.short) > 0}
+    told: dict[str, float] = {}
+    for name, value in added.get(row, {}).items():
+        if WEIGHTS[name].at(found.short) > 0:
+            word = _TOLD.get(name, name)
+            told[word] = max(value, told.get(word, value))
+    return told
 
 
 def _present(found: Signalled, row: int) -> dict[str, float]:

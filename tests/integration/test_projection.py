@@ -1,11 +1,21 @@
 """The projector on a real log: one bad event is parked, everybody else goes on."""
 
+import errno
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
 from memstream import AsyncMemory
 from memstream.events import payloads as p
 from memstream.events import types as t
 from memstream.events.log import EventLog
 from memstream.events.server import EmbeddedServer
 from memstream.events.subjects import Scope
+from memstream.projections.index import Index
+from memstream.projections.ledger import Ledger
+from memstream.services import operations as o
 
 ANA, BEN = Scope.of("default", "ana"), Scope.of("default", "ben")
 
@@ -60,6 +70,41 @@ async def test_values_that_a_store_cannot_hold_are_parked_alone(server: Embedded
             ana = memory.user("ana")
             await ana.settle()
             assert len(await ana.categories()) == 20
+
+
+async def test_a_batch_that_failed_leaves_nothing_twice_also_when_taking_it_back_fails_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails for a moment: at the ledger's commit of a batch with vectors, and then at the index's cut."""
+    publish, write, cut = Ledger.publish, Index.write, Index.cut
+    wrote, failures = [False], list[str]()
+
+    async def noted(index: Index, vectors: Mapping[str, pa.Table]) -> None:
+        wrote[0] = bool(vectors)
+        await write(index, vectors)
+
+    def failing_commit(ledger: Ledger, position: int) -> None:
+        if wrote[0] and not failures:
+            failures.append("commit")
+            raise OSError(errno.EIO, "the disk is gone for a moment")
+        publish(ledger, position)
+
+    async def failing_cut(index: Index, position: int) -> None:
+        if failures == ["commit"]:
+            failures.append("cut")
+            raise OSError(errno.EIO, "the disk is gone for a moment")
+        await cut(index, position)
+
+    monkeypatch.setattr(Index, "write", noted)
+    monkeypatch.setattr(Ledger, "publish", failing_commit)
+    monkeypatch.setattr(Index, "cut", failing_cut)
+    async with await AsyncMemory.open(tmp_path / "data") as memory:
+        user = memory.user("ana")
+        await user.memorize([{"role": "user", "content": "My flat is in Porto."}])
+        await user.settle()
+        assert failures == ["commit", "cut"]
+        verified = await memory.operate(o.Verify())
+        assert verified.matches, verified.difference
 
 
 async def test_good_feedback_is_applied_after_wrong_feedback(server: EmbeddedServer, tmp_path) -> None:

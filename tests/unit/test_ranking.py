@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from memstream.projections import cues
-from memstream.projections.corpus import Statement, Statements, Told
 from memstream.projections.ranking import WEIGHTS, best, min_max, over_max, pick, shortness
 from memstream.projections.signals import Asked, Signalled, signals_of
+from memstream.projections.statements import Statement, Statements, Told
 from memstream.projections.terms import Terms, Vocabulary
 from memstream.projections.words import content_words
 

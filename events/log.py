@@ -6,21 +6,21 @@ were erased.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError
 
 from .appending import MAX_BATCH, Appended, Appender
 from .connection import connect, disconnect
 from .errors import LogIntegrityError, LogUnavailable
 from .objects import ResourceStore
 from .overwriting import deleted_positions, erase_messages
-from .reading import Stored, follow, read
+from .reading import Stored, find_positions, follow, latest_position, read
 from .redaction import TOMBSTONES, Redactions, merged
 from .stream import STREAM, LogState, checked_state, ensure_stream, stream_state
 from .subjects import ROOT, Scope, parse_subject, subject_of, user_subjects
@@ -208,17 +208,22 @@ class EventLog:
     async def last_position(self, scope: Scope, types: Iterable[str]) -> int:
         """Return the position of the user's latest event of some types; 0 when there is none."""
         js = self.nc.jetstream(timeout=5)
-        # The leader answers: a direct read may come from a replica that is behind.
-        found = await asyncio.gather(*(_latest(js, subject_of(scope, name)) for name in types))
+        with _answering():
+            found = await asyncio.gather(*(latest_position(js, subject_of(scope, name)) for name in types))
         return max(found, default=0)
+
+    async def has(self, scope: Scope, event_type: str, ids: Collection[str], *, after: int) -> bool:
+        """Tell whether all of some events of a user are in the log, behind a position."""
+        subjects, wanted = {subject_of(scope, event_type)}, set(ids)
+        with _answering():
+            found = await find_positions(self.nc.jetstream(timeout=5), subjects, wanted, after=after)
+        return found.keys() == wanted
 
     async def counts(self, scope: Scope | None = None) -> dict[str, int]:
         """Count the events by type, of everybody or of one user."""
         filter_ = user_subjects(scope) if scope else f"{ROOT}.>"
-        try:
+        with _answering():
             info = await self.nc.jetstream(timeout=5).stream_info(STREAM, subjects_filter=filter_)
-        except (NatsError, APIError, TimeoutError) as error:
-            raise LogUnavailable(f"the log does not answer: {error!r}; is the server up?") from error
         counts = dict.fromkeys(EVENT_TYPES, 0)
         for subject, number in (info.state.subjects or {}).items():
             _, event_type = parse_subject(subject)
@@ -239,11 +244,10 @@ class EventLog:
         await self.close()
 
 
-async def _latest(js: JetStreamContext, subject: str) -> int:
+@contextmanager
+def _answering() -> Iterator[None]:
     try:
-        return (await js.get_last_msg(STREAM, subject)).seq or 0
-    except NotFoundError:
-        return 0
+        yield
     except (NatsError, APIError, TimeoutError) as error:
         raise LogUnavailable(f"the log does not answer: {error!r}; is the server up?") from error
 

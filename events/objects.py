@@ -25,9 +25,10 @@ from .subjects import Scope
 
 BUCKET = "memstream-resources"
 _CHUNK = 128 * 1024
-# Reading an object back takes a consumer and three round trips.
+# Reading an object back takes a consumer and three round trips; a burst of small ones is worth keeping.
 _RECENT_BYTES = 64 * 1024
-_RECENT_OBJECTS = 64
+_RECENT_OBJECTS = 1_024
+_ALL_RECENT_BYTES = 8 * 1024 * 1024
 
 
 class StoredObject(NamedTuple):
@@ -57,6 +58,7 @@ class ResourceStore:
         self._replicas = replicas
         self._bucket: ObjectStore | None = None
         self._recent: OrderedDict[str, bytes] = OrderedDict()
+        self._recent_bytes = 0
 
     async def put(self, scope: Scope, content: BinaryIO) -> StoredObject:
         """Store the bytes of a seekable binary file; bytes that are there already are not written again.
@@ -106,7 +108,7 @@ class ResourceStore:
         prefix = f"{scope.key}/"
         wanted = None if digests is None else {_name(scope, digest) for digest in digests}
         for name in [name for name in self._recent if name.startswith(prefix)]:
-            del self._recent[name]
+            self._forget(name)
         sequences: list[int] = []
         for info in await _listed(bucket):
             if info.name.startswith(prefix) and (wanted is None or info.name in wanted):
@@ -133,9 +135,15 @@ class ResourceStore:
         """Keep small objects for the worker that will ask for them in a moment; their name is their digest."""
         if size <= _RECENT_BYTES:
             content.seek(0)
+            if name in self._recent:
+                self._forget(name)
             self._recent[name] = content.read()
-            while len(self._recent) > _RECENT_OBJECTS:
-                self._recent.popitem(last=False)
+            self._recent_bytes += size
+            while len(self._recent) > _RECENT_OBJECTS or self._recent_bytes > _ALL_RECENT_BYTES:
+                self._forget(next(iter(self._recent)))
+
+    def _forget(self, name: str) -> None:
+        self._recent_bytes -= len(self._recent.pop(name))
 
     async def _open(self) -> ObjectStore:
         if self._bucket is None:

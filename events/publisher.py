@@ -49,12 +49,17 @@ MEDIA: frozenset[payloads.Modality] = frozenset({"image", "audio", "video"})
 
 
 class Published(NamedTuple):
-    """What an ingestion left behind: the resource's id and digest, and where its event is."""
+    """What an ingestion left behind: the resource's id and digest, where its event is, and what the event says.
+
+    ``known`` tells that this user's log held the bytes before.
+    """
 
     resource_id: str
     digest: str
     size: int
     event: Appended
+    ingested: ResourceIngested
+    known: bool
 
 
 class Labels(NamedTuple):
@@ -145,7 +150,9 @@ class EventPublisher:
             correlation=None if stored.known else new_id(),
             **_known(labels),
         )
-        return Published(resource_id, stored.digest, stored.size, await self.log.append(event))
+        appended = await self.log.append(event)
+        known = stored.known or appended.duplicate
+        return Published(resource_id, stored.digest, stored.size, appended, event, known)
 
     async def publish_feedback(
         self,

@@ -103,6 +103,7 @@ class Pull:
         self._reading = None
         subscription, consumer = self._subscription, self._consumer
         self._subscription, self._consumer = None, ""
+        # Tidying up: a server that is away forgets its consumer by itself.
         with contextlib.suppress(NatsError, APIError, TimeoutError, OSError):
             if subscription is not None:
                 await subscription.unsubscribe()
@@ -159,6 +160,7 @@ class Pull:
         silent = 0
         while reading.failure is None:
             heard = reading.heard
+            # A beat that passes in silence is counted below.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(reading.ended.wait(), _HEARTBEAT_SECONDS)
             # While a message waits for its place in the queue, nobody listens to the server.

@@ -13,9 +13,11 @@ from typing import NamedTuple
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from .errors import InvalidEvent, InvalidScope
 from .pulling import Pull
+from .stream import STREAM
 from .subjects import ROOT, parse_subject
 from .tasks import end
 from .types import Event, decode
@@ -104,11 +106,25 @@ async def follow(
             yield await queue.get()
 
 
-async def find_positions(js: JetStreamContext, subjects: set[str], ids: set[str], *, since: datetime) -> dict[str, int]:
-    """Return the position of each of ``ids`` that was stored under ``subjects`` at or after ``since``."""
+async def latest_position(js: JetStreamContext, subject: str) -> int:
+    """Return the position of the last message of a subject, 0 when there is none.
+
+    The leader answers: a direct read may come from a replica that is behind.
+    """
+    try:
+        return (await js.get_last_msg(STREAM, subject)).seq or 0
+    except NotFoundError:
+        return 0
+
+
+async def find_positions(
+    js: JetStreamContext, subjects: set[str], ids: set[str], *, after: int = 0, since: datetime | None = None
+) -> dict[str, int]:
+    """Return the position of each of ``ids`` that was stored under ``subjects`` behind ``after``, or since a time."""
     found: dict[str, int] = {}
     client = js._nc  # noqa: SLF001 - nats-py has no public way back from a context to its client
-    async with subscription(client, since=since, subjects=subjects, headers_only=True) as (queue, waiting):
+    reader = subscription(client, after=after, since=since, subjects=subjects, headers_only=True)
+    async with reader as (queue, waiting):
         while waiting and len(found) < len(ids):
             stored = await queue.get()
             identifier = stored.message_id.partition(ERASED_MARK)[0]

@@ -9,11 +9,10 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError
 
 from .errors import InvalidEvent, LogUnavailable
-from .reading import Stored, read
-from .stream import STREAM
+from .reading import Stored, latest_position, read
 from .subjects import OPERATOR, ROOT, subject_of
 from .types import EventRedacted, HistoryErased, UserErased, decode
 
@@ -105,6 +104,7 @@ class Redactions:
         try:
             left = decode(body)
         except InvalidEvent:
+            # A forged one: it replaces nothing.
             return
         if left.scope != event.scope or event.data.position >= event.position:
             # Nobody redacts another's history, nor the future.
@@ -129,9 +129,7 @@ class Redactions:
 
     async def _latest(self, subject: str) -> int:
         try:
-            return (await self._nc.jetstream(timeout=5).get_last_msg(STREAM, subject)).seq or 0
-        except NotFoundError:
-            return 0
+            return await latest_position(self._nc.jetstream(timeout=5), subject)
         except (NatsError, APIError, TimeoutError) as error:
             raise LogUnavailable(f"the log does not answer: {error!r}; is the server up?") from error
 

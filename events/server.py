@@ -127,6 +127,7 @@ async def _answers(url: str) -> bool:
     try:
         nc = await nats.connect(url, allow_reconnect=False, connect_timeout=1, error_cb=_ignore)
     except (OSError, NatsError, TimeoutError):
+        # Not yet: whoever waits for it asks again, and says so in the end.
         return False
     try:
         await ensure_stream(nc.jetstream(timeout=2))

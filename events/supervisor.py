@@ -22,6 +22,7 @@ _PR_SET_PDEATHSIG = 1
 def _die_with_supervisor() -> None:
     """Ask Linux to kill the server should the supervisor itself be killed; other systems rely on the pipe."""
     if sys.platform == "linux":
+        # A libc without prctl: the pipe alone has to do, as on other systems.
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -135,7 +135,8 @@ class AsyncUser:
 
         ``modality`` is guessed when not given: lists, .json and .jsonl files are conversations, files called
         like an image or a recording are that (and need a model for it), the rest documents.
-        With ``wait`` it returns once the result can be retrieved. The same input twice adds nothing. Raises
+        With ``wait`` it returns once the result can be retrieved, without as soon as the input is safe in the log:
+        ``settle`` then waits for the rest. The same input twice adds nothing. Raises
         InvalidInput (nothing was written), ProcessingFailed or Unavailable (the input is safe in the log).
         """
         with opened(

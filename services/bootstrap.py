@@ -92,13 +92,14 @@ async def run(
                 await consumer.start()
                 stack.push_async_callback(consumer.stop)
         broker = _broker(url)
-        pool = WorkerPool(broker)
+        pool = WorkerPool(broker, log.nc.jetstream())
         if memory is not None:
             serve(broker, memory)
             serve_operations(broker, nc, operator)
         if "extraction" in chosen:
             work = ResourceExtraction(log, port, extractor or thinking.extractor(port, vectors), thinking.media)
-            pool.add_extraction(work, settings.extraction_concurrency)
+            limits = thinking.models.limits if thinking.models else None
+            pool.add_extraction(work, settings.extraction_concurrency, limits.check if limits else None)
         if "embedding" in chosen:
             await _fill_spaces(log, vectors, pool)
         await broker.start()
@@ -137,6 +138,8 @@ async def _fill_spaces(log: EventLog, vectors: EmbedderChoice, pool: WorkerPool)
 async def _follow_spaces(log: EventLog, vectors: EmbedderChoice, pool: WorkerPool | None, after: int) -> None:
     """Fill spaces that are announced while this process runs, and ask in the one that is activated."""
     while True:
+        # A server that is away is asked again; an event that cannot be read, or names a model that is not configured here,
+        # is behind us then, and the projection parks it.
         with contextlib.suppress(MemstreamError):
             async for stored in log.follow(after=after, types=SPACE_TYPES):
                 after = stored.position

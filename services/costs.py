@@ -38,6 +38,7 @@ async def report_costs(log: EventLog, scope: Scope | None, prices: Prices) -> Co
         try:
             event = stored.decode()
         except MemstreamError:
+            # It says nothing of tokens that anybody could read; the projection parks it.
             continue
         for one in _tasks(event):
             key = (one.task, one.model)

@@ -40,17 +40,27 @@ class FactEmbedding:
         self._log = log
         self._embedder = embedder
 
-    async def process(self, event: Event) -> None:
-        """Append the vectors of an event's texts; the same event again appends nothing."""
+    async def process(self, event: Event, *, again: bool = False) -> None:
+        """Append the vectors of an event's texts; the same event again appends nothing.
+
+        ``again`` says that they may be in the log already, of an import or of a worker that died behind them: then
+        it is searched before a model is asked.
+        """
         texts = list(_texts(event))
         if not texts:
+            return
+        space = self._embedder.space
+        per_event = max(1, _VECTOR_BYTES // (3 * space.dimension + 120))
+        ids = {
+            start: derived_id(event.id, "vectors.embedded", space.model, space.dimension, start)
+            for start in range(0, len(texts), per_event)
+        }
+        if again and await self._log.has(event.scope, "vectors.embedded", ids.values(), after=event.position):
             return
         started = time.perf_counter()
         with metered() as spent:
             vectors = await self._embedder.embed([one.text for one in texts])
         usage = usage_of(spent, time.perf_counter() - started) if spent else None
-        space = self._embedder.space
-        per_event = max(1, _VECTOR_BYTES // (3 * space.dimension + 120))
         events: list[Event] = [
             t.VectorsEmbedded.of(
                 event.scope,
@@ -60,10 +70,10 @@ class FactEmbedding:
                     resource_id=_resource_of(event),
                     usage=usage if start == 0 else None,
                 ),
-                id=derived_id(event.id, "vectors.embedded", space.model, space.dimension, start),
+                id=identifier,
                 cause=event,
             )
-            for start in range(0, len(texts), per_event)
+            for start, identifier in ids.items()
         ]
         await self._log.append_many(events, split=True)
 

@@ -4,29 +4,26 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from datetime import datetime
 from typing import Any, BinaryIO, cast
 
 from memstream import __version__
 from memstream.events import payloads as p
-from memstream.events.errors import InvalidInput, NotFound, NotServed, ProcessingFailed, Unavailable
+from memstream.events.errors import InvalidInput, NotFound, NotServed, Unavailable
 from memstream.events.ids import new_id
 from memstream.events.log import EventLog
-from memstream.events.messages import zoned
-from memstream.events.publisher import EventPublisher, Labels, Published
+from memstream.events.publisher import Labels
 from memstream.events.reading import Stored
 from memstream.events.subjects import Scope
 from memstream.events.types import EVENT_TYPES, Event, FeedbackGiven, RetrievalServed, VectorsEmbedded
-from memstream.projections.models import Item, Resource
+from memstream.projections.models import Resource
 
 from . import reads
+from .memorizing import Memorizing
 from .operations import Operation, Operator, ResultT, Told
 from .reads import Ask, Found, Port, Read, ReplyT, Retrieved
 from .results import EventView, FeedbackReceipt, Input, Memorized, Status
 from .settings import Settings
 
-_PAGE = 200
-_LONGEST_WAIT_SECONDS = 3_600
 _MAX_FEEDBACK_TEXT = 4_000
 
 
@@ -44,12 +41,22 @@ class Engine:
         self.log = log
         self._port = port
         self._operator = operator
-        self._settings = settings
-        self._media = media
+        self._memorizing = Memorizing(log, port, settings, media)
 
     async def ask(self, request: Read[ReplyT]) -> ReplyT:
-        """Answer a question about memory."""
-        return await self._port.ask(request)
+        """Answer a question about memory; what is not found is looked for again behind the log's present end."""
+        try:
+            return await self._port.ask(request)
+        except NotFound:
+            if request.as_of is not None:
+                raise
+            # ``memorize`` without waiting returns ids that the projection may not have read yet.
+            return await self._ask_behind(request)
+
+    async def _ask_behind(self, request: Read[ReplyT]) -> ReplyT:
+        """Ask once everything can be read that the log holds now."""
+        end = (await self.log.state()).last_position
+        return await self._port.ask(request.model_copy(update={"after_position": end}))
 
     async def operate(self, operation: Operation[ResultT], told: Told) -> ResultT:
         """Carry an operation out; see ``operations``."""
@@ -58,41 +65,12 @@ class Engine:
     async def memorize(
         self, scope: Scope, content: BinaryIO, given: Input, *, wait: bool = True, timeout: float = 60.0
     ) -> Memorized:
-        """Append a resource; with ``wait``, return once it can be retrieved.
+        """Append a resource; with ``wait``, return once it can be retrieved, else as soon as it is in the log.
 
         Raises InvalidInput or TooLarge before anything is written, ProcessingFailed when extraction gave up,
         Unavailable after ``timeout`` seconds (the input is safe in the log and will be processed).
         """
-        if not 0 < timeout <= _LONGEST_WAIT_SECONDS:
-            raise InvalidInput(f"timeout must be over 0 and at most {_LONGEST_WAIT_SECONDS} seconds, got {timeout:g}")
-        publisher = EventPublisher(
-            self.log, scope.tenant, max_bytes=self._settings.max_resource_bytes, media=self._media
-        )
-        published = await publisher.publish_resource(
-            scope.user,
-            content,
-            modality=given.modality,
-            name=given.name,
-            media_type=given.media_type,
-            labels=Labels(session=given.session, agent=given.agent, time=_zoned(given.time)),
-        )
-        outcome = await self._outcome(scope, published, wait=wait, timeout=timeout)
-        resource, items = outcome.resource, await self._all_items(scope, outcome)
-        touched = {category for item in items for category in item.categories}
-        categories = list(outcome.categories)
-        if touched - {one.id for one in categories}:
-            categories = await self.ask(reads.ListCategories(tenant=scope.tenant, user=scope.user))
-        # An event that the projection made nothing of is a repeated one, also after the server's memory of ids.
-        duplicate = published.event.duplicate or resource.made != published.event.position
-        return Memorized(
-            resource=resource,
-            items=tuple(items),
-            categories=tuple(one for one in categories if one.id in touched),
-            events=() if duplicate else (published.event.id,),
-            position=published.event.position,
-            duplicate=duplicate,
-            usage=resource.usage,
-        )
+        return await self._memorizing.memorize(scope, content, given, wait=wait, timeout=timeout)
 
     async def retrieve(self, scope: Scope, request: Ask, labels: Labels = Labels()) -> Retrieved:
         """Ask memory and record what it answered; see ``reads.Retrieved``."""
@@ -120,6 +98,8 @@ class Engine:
         """Record how a retrieval's hits fared; raises NotServed for ids that it did not return."""
         if not (given.used or given.helpful or given.wrong or given.missing):
             raise InvalidInput("the feedback says nothing: give used, helpful or wrong ids, or what was missing")
+        if given.missed:
+            raise InvalidInput("'missed' is what the service finds: say in 'missing', in words, what was missing")
         if given.missing and len(given.missing) > _MAX_FEEDBACK_TEXT:
             raise InvalidInput(f"'missing' has {len(given.missing)} characters, over {_MAX_FEEDBACK_TEXT}")
         served = await self._served(scope, given.retrieval_id)
@@ -129,8 +109,19 @@ class Engine:
             raise NotServed(
                 f"retrieval {given.retrieval_id} did not return {foreign[0]!r}: give ids from its categories, items or resources"
             )
-        appended = await self.log.append(FeedbackGiven.of(scope, given))
-        return FeedbackReceipt(event_id=appended.id, position=appended.position)
+        missed = await self._missed(scope, given.missing, served) if given.missing else ()
+        appended = await self.log.append(FeedbackGiven.of(scope, given.model_copy(update={"missed": missed})))
+        return FeedbackReceipt(event_id=appended.id, position=appended.position, missed=missed)
+
+    async def _missed(self, scope: Scope, missing: str, served: Sequence[str]) -> tuple[str, ...]:
+        """Return the statements that were not served and that the asker's words speak of."""
+        asked = reads.FindMentioned(tenant=scope.tenant, user=scope.user, text=missing)
+        try:
+            found = await self.ask(asked)
+        except Unavailable:
+            # What is said counts, also while memory is away.
+            return ()
+        return tuple(one for one in found if one not in set(served))
 
     async def content(self, scope: Scope, resource_id: str, into: BinaryIO) -> Resource:
         """Write a resource's original bytes into a binary file."""
@@ -177,56 +168,11 @@ class Engine:
             failure=progress.failure,
         )
 
-    async def _outcome(self, scope: Scope, published: Published, *, wait: bool, timeout: float) -> reads.Outcome:
-        outcome = await self.ask(
-            reads.GetOutcome(
-                tenant=scope.tenant,
-                user=scope.user,
-                resource_id=published.resource_id,
-                after_position=0 if wait else published.event.position,
-                wait=wait,
-                page=_PAGE,
-                fresh=not published.event.duplicate,
-                timeout=timeout,
-            )
-        )
-        if not wait:
-            return outcome
-        resource = outcome.resource
-        if resource.status == "failed":
-            raise ProcessingFailed(
-                f"{resource.name!r} is safe as resource {resource.id}, but gave no items: {resource.failure}"
-            )
-        if resource.status != "ready":
-            raise Unavailable(
-                f"{resource.name!r} is safe in the log as resource {resource.id} and {resource.status}, but not "
-                f"searchable after {timeout:g} s: it will be; are the extraction and embedding services running?"
-            )
-        return outcome
-
-    async def _all_items(self, scope: Scope, outcome: reads.Outcome) -> list[Item]:
-        items, page = list(outcome.items), list(outcome.items)
-        while len(page) == _PAGE:
-            page = await self.ask(
-                reads.ListItems(
-                    tenant=scope.tenant,
-                    user=scope.user,
-                    resource_id=outcome.resource.id,
-                    limit=_PAGE,
-                    offset=len(items),
-                )
-            )
-            items += page
-        return items
-
     async def _served(self, scope: Scope, retrieval_id: str) -> list[str] | None:
         asked = reads.GetServed(tenant=scope.tenant, user=scope.user, retrieval_id=retrieval_id)
         served = await self.ask(asked)
-        if served is None:
-            # It may have been served a moment ago: look again behind the log's present end.
-            end = (await self.log.state()).last_position
-            served = await self.ask(asked.model_copy(update={"after_position": end}))
-        return served
+        # It may have been served a moment ago.
+        return await self._ask_behind(asked) if served is None else served
 
 
 def _served_events(scope: Scope, request: Ask, found: Found, retrieval_id: str, labels: Labels) -> list[Event]:
@@ -273,6 +219,7 @@ def _served_events(scope: Scope, request: Ask, found: Found, retrieval_id: str, 
 def _view(stored: Stored) -> EventView:
     """Show a stored message; one that is no event of ours is shown as it is, not hidden."""
     document: dict[str, Any] = {}
+    # Neither is an error here: the raw bytes are shown for what cannot be read.
     with suppress(ValueError, RecursionError):
         loaded: Any = json.loads(stored.body)
         document = loaded if isinstance(loaded, dict) else {}
@@ -305,10 +252,3 @@ def _check_types(types: Sequence[str] | None) -> None:
     for name in types or ():
         if name not in EVENT_TYPES:
             raise InvalidInput(f"unknown event type {name!r}; known are {', '.join(EVENT_TYPES)}")
-
-
-def _zoned(moment: datetime | None) -> datetime | None:
-    try:
-        return None if moment is None else zoned(moment)
-    except ValueError as error:
-        raise InvalidInput(f"time: {error}") from error

@@ -186,10 +186,11 @@ class Erasing:
             elif erased.texts and event.data.resource_id not in contents:
                 original = io.BytesIO()
                 await self._log.resources.get(scope, event.data.digest, original)
+                held = event.data.resource_id in shown
                 blotted = (
                     _NOTHING_LEFT
                     if event.data.modality in MEDIA
-                    else blotted_content(original.getvalue(), event.data.media_type, redactor)
+                    else blotted_content(original.getvalue(), event.data.media_type, redactor, shown=held)
                 )
                 if blotted is not None:
                     stored = await self._log.resources.put(scope, io.BytesIO(blotted[0]))
@@ -221,15 +222,16 @@ class Erasing:
             ) from error
 
 
-def blotted_content(content: bytes, media_type: str, redactor: Redactor) -> tuple[bytes, str] | None:
+def blotted_content(content: bytes, media_type: str, redactor: Redactor, *, shown: bool) -> tuple[bytes, str] | None:
     """Return a resource's bytes without the erased words and their media type; None when they hold none of them.
 
-    What is neither text nor JSON cannot be searched, nor blotted: its original goes as a whole.
+    What is neither text nor JSON (a PDF) cannot be searched, nor blotted: where its description has ``shown`` the
+    words, its original goes as a whole.
     """
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        return _NOTHING_LEFT
+        return _NOTHING_LEFT if shown else None
     if "json" in media_type:
         # In JSON the words may be escaped; their lines are JSON each.
         lines = [_blotted_json(line, redactor) for line in ([text] if _is_json(text) else text.split("\n"))]
@@ -275,4 +277,5 @@ def _readable(stored: Stored) -> Event | None:
     try:
         return stored.decode()
     except InvalidEvent:
+        # Nothing of it was memorized; what it holds goes with its user.
         return None

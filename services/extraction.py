@@ -26,8 +26,10 @@ from memstream.events.types import (
 from .describer import Describer
 from .describing import Description
 from .local.echo import served_statements
+from .models.failures import NotDescribed
 from .protocols import Distilled, Estimates, Extraction, Extractor, Material, MediaReader
 from .reads import GetKnown, GetResource, Port
+from .spending import usage_of
 
 logger = logging.getLogger("memstream.extraction")
 
@@ -80,6 +82,7 @@ class ResourceExtraction:
             reason=f"{error}" if isinstance(error, InvalidInput) else f"{type(error).__name__}: {error}",
             attempt=attempt,
             parked=last,
+            usage=usage_of([error.usage], error.usage.seconds) if isinstance(error, NotDescribed) else p.Usage(),
         )
         failed = ExtractionFailed.of(
             event.scope, data, id=derived_id(event.id, "extraction.failed", attempt), cause=event

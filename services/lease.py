@@ -45,12 +45,14 @@ class Lease:
             yield
         finally:
             await end(renewing)
+            # It runs out by itself.
             with contextlib.suppress(NatsError):
                 await bucket.delete(self._name)
 
     async def _renew(self, bucket: KeyValue, revision: int) -> None:
         while True:
             await asyncio.sleep(_TTL_SECONDS / 3)
+            # Tried twice more before it runs out; whoever takes it then is kept apart by the log's position.
             with contextlib.suppress(NatsError, TimeoutError):
                 revision = await bucket.update(self._name, self._mine, last=revision)
 

@@ -15,6 +15,7 @@ from memstream.events.errors import InvalidInput, MemstreamError, NotFound, Unav
 from memstream.events.log import EventLog
 from memstream.events.subjects import Scope
 from memstream.events.tasks import end
+from memstream.projections.apply import space_name
 from memstream.projections.differences import difference
 from memstream.projections.generations import Generations
 from memstream.projections.ledger import Ledger
@@ -188,6 +189,11 @@ class MemoryProcess:
             case reads.GetNear():
                 with self.projection.use() as at:
                     answer = await nearest(at, scope, self._embedder, request)
+            case reads.FindMentioned():
+                with self.projection.use() as at:
+                    space = space_name(self._embedder.space)
+                    as_of = at.ledger.position if moment is None else moment
+                    answer = await at.recall.mentioned(scope, request.text, space=space, as_of=as_of)
             case reads.GetProgress():
                 parked = await self.ledger.reading(_count_parked, self.ledger)
                 answer = reads.Progress(position=self.projector.position, parked=parked, failure=self.projector.failure)
@@ -227,7 +233,8 @@ class MemoryProcess:
 
     async def _outcome(self, scope: Scope, request: reads.GetOutcome) -> reads.Outcome:
         if request.wait:
-            await self._await_ready(scope, request.resource_id, request.timeout, fresh=request.fresh)
+            with self.projector.hurried():
+                await self._await_ready(scope, request.resource_id, request.timeout, fresh=request.fresh)
         try:
             with self.projection.use() as at:
                 reader = Reader(at.ledger, scope)

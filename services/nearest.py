@@ -6,9 +6,9 @@ from typing import cast
 
 from memstream.events.subjects import Scope
 from memstream.projections.apply import space_name
-from memstream.projections.corpus import Statements
 from memstream.projections.ledger import Ledger
 from memstream.projections.live import Projection
+from memstream.projections.statements import Statements
 
 from .protocols import Embedder, Matrix
 from .reads import GetNear, Near

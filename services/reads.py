@@ -196,6 +196,13 @@ class GetNear(Read[list[list[Near]]]):
     limit: Annotated[int, Field(ge=1, le=20)] = 3
 
 
+class FindMentioned(Read[list[str]]):
+    """The ids of the live statements that a text speaks of in words that are theirs."""
+
+    reply = TypeAdapter(list[str])
+    text: Annotated[str, Field(min_length=1)]
+
+
 class Outcome(Frozen):
     """What memory made of a resource: its first items (a page of them), and the categories that hold these."""
 
@@ -336,6 +343,7 @@ def _all_reads() -> dict[str, type[Read[Any]]]:
                 GetServed,
                 GetKnown,
                 GetNear,
+                FindMentioned,
                 GetOutcome,
                 Settle,
                 Ask,

@@ -20,9 +20,9 @@ class Input(Frozen):
 class Memorized(Frozen):
     """The result of ``memorize``; its shape never changes.
 
-    ``duplicate`` tells that the same input was there already. Without waiting, ``items`` and ``categories`` hold
-    what is known so far. ``events`` are the ids of the events of this call, ``position`` the log position to wait
-    for.
+    ``duplicate`` tells that the same input was there already. Without waiting, new input comes back as soon as it is
+    in the log, with no ``items`` and ``categories`` yet. ``events`` are the ids of the events of this call,
+    ``position`` the log position to wait for.
     """
 
     resource: Resource
@@ -35,10 +35,11 @@ class Memorized(Frozen):
 
 
 class FeedbackReceipt(Frozen):
-    """Where the feedback is in the log."""
+    """Where the feedback is in the log; ``missed`` are the statements that ``missing`` was found to speak of."""
 
     event_id: str
     position: int
+    missed: tuple[str, ...] = ()
 
 
 class EventView(Frozen):

@@ -108,6 +108,7 @@ class RemotePort:
         except (NatsError, TimeoutError) as error:
             raise Unavailable(f"the memory process does not answer {name}: {error!r}; repeat it") from error
         finally:
+            # The inbox goes with the connection.
             with contextlib.suppress(NatsError):
                 await subscription.unsubscribe()
 

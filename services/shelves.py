@@ -7,10 +7,11 @@ import numpy as np
 
 from memstream.events.payloads import Layer
 from memstream.events.subjects import Scope
-from memstream.projections.corpus import Corpus, Statements
+from memstream.projections.corpus import Corpus
 from memstream.projections.hits import category_hit_of, item_hit_of, resource_hit_of
 from memstream.projections.live import Projection
 from memstream.projections.models import CategoryHit, ItemHit, ResourceHit
+from memstream.projections.statements import Statements
 from memstream.projections.words import content_words
 
 # A file longer than this is read from its beginning; its items are in the next layer.

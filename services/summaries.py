@@ -118,6 +118,7 @@ class Summarizer:
         deadline = asyncio.get_running_loop().time() + _LONGEST_WAIT_SECONDS
         while asyncio.get_running_loop().time() < deadline and not self._thorough:
             self._changed.clear()
+            # Nothing came for so long: it is quiet, which is what is waited for.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), _QUIET_SECONDS)
                 continue

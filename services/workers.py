@@ -14,18 +14,21 @@ from faststream.nats import JStream, NatsBroker, NatsMessage
 from faststream.nats.subscriber.usecases import ConcurrentPushStreamSubscriber
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy as NatsAckPolicy
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from memstream.events.errors import InvalidEvent, Unavailable
-from memstream.events.reading import Stored
+from memstream.events.reading import RECORDED_HEADER, Stored
 from memstream.events.stream import STREAM
-from memstream.events.subjects import ROOT
+from memstream.events.subjects import ROOT, Scope
 from memstream.events.tasks import end
 from memstream.events.types import Event, ResourceIngested
 
 from .embedding import EMBEDDED_TYPES, FactEmbedding
 from .extraction import ResourceExtraction
+from .models.failures import LimitReached
+from .waiting import Later, WaitingRoom
 
 logger = logging.getLogger("memstream.workers")
 
@@ -34,27 +37,43 @@ _STREAM = JStream(STREAM, declare=False)
 _ACK_WAIT_SECONDS = 30.0
 _BACKOFF_SECONDS = (0.5, 2.0, 5.0)
 
-Handler = Callable[[Event], Awaitable[bool]]
+# Takes an event and whether something may have come of it before; returns whether it is done with.
+Handler = Callable[[Event, bool], Awaitable[bool]]
 
 
 class WorkerPool:
     """The subscribers of one process; ``stop`` hands back what is in work."""
 
-    def __init__(self, broker: NatsBroker) -> None:
+    def __init__(self, broker: NatsBroker, jetstream: JetStreamContext) -> None:
         self._broker = broker
+        self._jetstream = jetstream
         self._working: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._subscribers: list[ConcurrentPushStreamSubscriber] = []
         self._embedding: dict[str, list[ConcurrentPushStreamSubscriber]] = {}
 
-    def add_extraction(self, work: ResourceExtraction, concurrency: int) -> None:
-        """Take ingested resources from the shared extraction queue."""
+    def add_extraction(
+        self, work: ResourceExtraction, concurrency: int, check: Callable[[Scope], None] | None = None
+    ) -> None:
+        """Take ingested resources from the shared extraction queue.
+
+        ``check`` raises LimitReached for a user who must wait: asked first about what waited already.
+        """
         failures: dict[str, int] = {}
 
-        async def handle(event: Event) -> bool:
+        room = WaitingRoom(self._jetstream, "extraction", _slots(concurrency))
+
+        async def handle(event: Event, _: bool) -> bool:
             assert isinstance(event, ResourceIngested)
             try:
+                if check is not None and event.position in room:
+                    check(event.scope)
                 await work.process(event)
+            except LimitReached as error:
+                # What joins others that wait is no news.
+                level = logging.DEBUG if len(room) else logging.WARNING
+                logger.log(level, "resource %s waits: %s", event.data.resource_id, error)
+                raise Later(await room.admit(event.position)) from error
             except Unavailable as error:
                 # Not this resource's fault: it waits, however long that takes.
                 logger.warning("resource %s waits: %s", event.data.resource_id, error)
@@ -62,11 +81,10 @@ class WorkerPool:
             except Exception as error:  # noqa: BLE001 - whatever it is, it becomes an event with its reason
                 attempt = failures[event.id] = failures.get(event.id, 0) + 1
                 logger.warning("resource %s, attempt %d: %s", event.data.resource_id, attempt, error)
-                last = await work.fail(event, error, attempt)
-                if last:
-                    failures.pop(event.id, None)
-                return last
+                if not await work.fail(event, error, attempt):
+                    return False
             failures.pop(event.id, None)
+            await room.leave(event.position)
             return True
 
         self._subscribe("extraction", "resource.ingested", handle, concurrency)
@@ -76,8 +94,8 @@ class WorkerPool:
         if queue in self._embedding:
             return
 
-        async def handle(event: Event) -> bool:
-            await work.process(event)
+        async def handle(event: Event, again: bool) -> bool:
+            await work.process(event, again=again)
             return True
 
         before = len(self._subscribers)
@@ -111,13 +129,14 @@ class WorkerPool:
         for subscriber in subscribers:
             subscription, subscriber.subscription = subscriber.subscription, None
             if subscription is not None:
+                # A server that is away hands nothing out.
                 with contextlib.suppress(NatsError, OSError):
                     await subscription.unsubscribe()
 
     def _subscribe(
         self, queue: str, event_type: str, handler: Handler, concurrency: int, after: int | None = None
     ) -> None:
-        pending = max(64, 4 * concurrency)
+        pending = _slots(concurrency)
         config = ConsumerConfig(
             ack_policy=NatsAckPolicy.EXPLICIT,
             ack_wait=_ACK_WAIT_SECONDS,
@@ -141,10 +160,10 @@ class WorkerPool:
 
         turn = asyncio.Semaphore(concurrency)
 
-        async def in_turn(event: Event) -> bool:
+        async def in_turn(event: Event, again: bool) -> bool:
             async with turn:
                 # What has not begun when we stop is another worker's.
-                return not self._stopping and await handler(event)
+                return not self._stopping and await handler(event, again)
 
         async def consume(message: NatsMessage) -> None:
             await self._consume(message.raw_message, in_turn)
@@ -179,7 +198,11 @@ class WorkerPool:
             return
         attempt = int(meta.num_delivered or 1)
         try:
-            done = await handler(event)
+            # An import brings what came of an event, too; so did, perhaps, a worker that died before it said so.
+            done = await handler(event, attempt > 1 or RECORDED_HEADER in (message.headers or {}))
+        except Later as later:
+            await message.nak(delay=later.seconds)
+            return
         except Exception as error:  # noqa: BLE001 - a subscriber that raises would never see this message again
             logger.warning("position %d, attempt %d: %s", stored.position, attempt, error)
             done = False
@@ -187,6 +210,11 @@ class WorkerPool:
             await message.ack()
         else:
             await message.nak(delay=_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS)) - 1])
+
+
+def _slots(concurrency: int) -> int:
+    """Return how much work the server hands out at once: enough that no turn waits for the network."""
+    return max(64, 4 * concurrency)
 
 
 async def _keep_alive(message: Msg) -> None:

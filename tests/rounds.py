@@ -98,6 +98,8 @@ class Client:
                 raise
             self.resources.add(done.resource.id)
             self.events |= dict.fromkeys(done.events, 0)
+            # One at a time: what is found behind the log has been read by the projection.
+            await memory.user(user).resource(done.resource.id)
 
     async def _append(self, url: str) -> None:
         async with open_log(url, timeout=60) as log:

@@ -152,7 +152,10 @@ def memorize(
         str | None, typer.Option(help="conversation, document, image or audio; guessed from the file's name.")
     ] = None,
     session: Annotated[str | None, typer.Option(help="The session that they belong to.")] = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Return when the result can be retrieved.")] = True,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait/--no-wait", help="Return when the result can be retrieved, or once it is in the log."),
+    ] = True,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for each file.", min=0.1)] = 120.0,
     data_dir: DataOption = DATA,
     url: UrlOption = None,
@@ -241,7 +244,7 @@ def feedback(
     used: Annotated[list[str] | None, typer.Option(help="An id that was used; may be repeated.")] = None,
     helpful: Annotated[list[str] | None, typer.Option(help="An id that helped; may be repeated.")] = None,
     wrong: Annotated[list[str] | None, typer.Option(help="An id that was wrong; may be repeated.")] = None,
-    missing: Annotated[str | None, typer.Option(help="What should have been found.")] = None,
+    missing: Annotated[str | None, typer.Option(help="What should have been found, a line for each fact.")] = None,
     data_dir: DataOption = DATA,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -259,6 +262,8 @@ def feedback(
             where.print(receipt)
         else:
             out.print(f"recorded as event {receipt.event_id} at position {receipt.position}")
+            for item in receipt.missed:
+                out.print(f"missed: {item}, which comes up sooner from now on")
 
 
 @app.command()

@@ -13,8 +13,15 @@ from memstream.services.results import EventView, Memorized, Status
 
 def show_memorized(out: Console, done: Memorized) -> None:
     """One line of what came in, one of what it became."""
-    word = "known already" if done.duplicate else "memorized"
+    taken = done.resource.status == "ingested"
+    word = "known already" if done.duplicate else "taken" if taken else "memorized"
     out.print(f"[bold]{word}[/] {escape(done.resource.name)} ({done.resource.modality}) as resource {done.resource.id}")
+    if taken:
+        out.print(
+            f"  safe in the log at position {done.position}, and searchable once a service has worked on it: "
+            "the same command without --no-wait waits for that"
+        )
+        return
     names = ", ".join(category.name for category in done.categories) or "none"
     out.print(
         f"  {done.resource.segments} segments, {done.resource.items} items, categories: {escape(names)}; log position {done.position}"
@@ -48,7 +55,7 @@ def show_retrieved(out: Console, found: Retrieved, explain: bool = False) -> Non
     sufficient = (
         f"sufficient at the {found.sufficient_at} tier"
         if found.sufficient_at
-        else "nothing found is clearly sufficient"
+        else "nothing that was found is clearly sufficient"
     )
     if found.confidence is not None:
         sufficient += f" (confidence {found.confidence:.2f})"

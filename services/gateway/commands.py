@@ -80,6 +80,22 @@ def command_routes(engine: Engine) -> APIRouter:
         ) as (stream, given):
             return await engine.memorize(scope, stream, given, wait=body.wait, timeout=body.timeout)
 
+    _add_upload(router, engine)
+
+    @router.post("/retrieve", summary="Ask memory")
+    async def retrieve(body: RetrieveRequest) -> Retrieved:
+        request = Ask.model_validate(body.model_dump(exclude={"session", "agent"}))
+        return await engine.retrieve(body.scope, request, Labels(session=body.session, agent=body.agent))
+
+    @router.post("/feedback", summary="Say which hits were used, helpful or wrong, and what was missing")
+    async def feedback(body: FeedbackRequest) -> FeedbackReceipt:
+        given = FeedbackGivenData.model_validate(body.model_dump(exclude={"tenant", "user"}))
+        return await engine.feedback(Scope.of(body.tenant, body.user), given)
+
+    return router
+
+
+def _add_upload(router: APIRouter, engine: Engine) -> None:
     @router.post("/memorize/file", summary="Memorize a file")
     async def memorize_file(
         file: Annotated[
@@ -108,15 +124,3 @@ def command_routes(engine: Engine) -> APIRouter:
             time=time,
         )
         return await engine.memorize(scope, file.file, given, wait=wait, timeout=timeout)
-
-    @router.post("/retrieve", summary="Ask memory")
-    async def retrieve(body: RetrieveRequest) -> Retrieved:
-        request = Ask.model_validate(body.model_dump(exclude={"session", "agent"}))
-        return await engine.retrieve(body.scope, request, Labels(session=body.session, agent=body.agent))
-
-    @router.post("/feedback", summary="Say which hits were used, helpful or wrong, and what was missing")
-    async def feedback(body: FeedbackRequest) -> FeedbackReceipt:
-        given = FeedbackGivenData.model_validate(body.model_dump(exclude={"tenant", "user"}))
-        return await engine.feedback(Scope.of(body.tenant, body.user), given)
-
-    return router

@@ -1,6 +1,6 @@
 """What a language model's failure means to whoever asked, each with what the attempt cost."""
 
-from memstream.events.errors import MemstreamError, Unavailable
+from memstream.events.errors import InvalidInput, MemstreamError, Unavailable
 from memstream.events.payloads import TaskUsage
 
 
@@ -10,6 +10,14 @@ class ModelUnavailable(Unavailable):
 
 class LimitReached(Unavailable):
     """The tokens of the day are used up; work goes on when they are not any more."""
+
+
+class NotDescribed(InvalidInput):
+    """A model will not put an image or a recording into words; ``usage`` is what asking cost."""
+
+    def __init__(self, reason: str, usage: TaskUsage) -> None:
+        super().__init__(reason)
+        self.usage = usage
 
 
 class _Failed(MemstreamError):

@@ -118,6 +118,7 @@ class DailyLimits:
                 counted.set()
             while True:
                 stored = await queue.get()
+                # An event that cannot be read says nothing of tokens; the projection parks it.
                 with contextlib.suppress(MemstreamError):
                     self.count(stored.decode())
                 if stored.pending == 0:

@@ -18,7 +18,7 @@ from memstream.services.protocols import Caption
 from memstream.services.spending import usage_of
 
 from .client import Models
-from .failures import Misbehaved
+from .failures import Misbehaved, NotDescribed
 from .profiles import Profile, Task
 from .prompts import DESCRIBE, prompt
 from .refusals import unavailable
@@ -33,6 +33,8 @@ class _Heard(NamedTuple):
     text: str
     tokens_in: int
     tokens_out: int
+    # Why there is no text.
+    refused: str | None = None
 
 
 class ModelMediaReader:
@@ -65,12 +67,16 @@ class ModelMediaReader:
             tokens_out=heard.tokens_out,
             seconds=round(time.perf_counter() - started, 6),
         )
+        if heard.refused is not None:
+            raise NotDescribed(
+                f"{event.data.name!r} is stored, but the model does not describe it: {heard.refused}", spent
+            )
         author = f"{profile.model} {DESCRIBE}" if task == "vision" else profile.model
         return Caption(heard.text.strip()[:_LONGEST_CHARACTERS], author, usage_of([spent], spent.seconds))
 
     async def _look(self, profile: Profile, event: ResourceIngested, content: bytes) -> _Heard:
         answered = await self._models.complete("vision", _looking(profile.model, event, content))
-        return _seen(answered, event)
+        return _seen(answered)
 
     async def _listen(self, profile: Profile, event: ResourceIngested, content: bytes) -> _Heard:
         data = event.data
@@ -89,14 +95,14 @@ def _looking(model: str, event: ResourceIngested, content: bytes) -> dict[str, A
     return {"model": model, "messages": messages, "max_tokens": _ANSWER_TOKENS}
 
 
-def _seen(answered: ChatCompletion, event: ResourceIngested) -> _Heard:
+def _seen(answered: ChatCompletion) -> _Heard:
     choice = answered.choices[0] if answered.choices else None
     text = (choice.message.content if choice else None) or ""
-    if choice is None or choice.message.refusal or choice.finish_reason == "content_filter" or not text.strip():
-        why = (choice.message.refusal if choice else None) or "it says nothing"
-        raise InvalidInput(f"{event.data.name!r} is stored, but the model does not describe it: {why}")
     usage = answered.usage
-    return _Heard(text, usage.prompt_tokens if usage else 0, usage.completion_tokens if usage else count_tokens(text))
+    spent = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, count_tokens(text))
+    if choice is None or choice.message.refusal or choice.finish_reason == "content_filter" or not text.strip():
+        return _Heard("", *spent, refused=(choice.message.refusal if choice else None) or "it says nothing")
+    return _Heard(text, *spent)
 
 
 def _explained(error: Exception, event: ResourceIngested) -> Exception:

@@ -66,10 +66,11 @@ def _finish() -> None:
     """Drain the memories that nobody has closed: a script may end right behind its last call."""
     for memory in _open_memories:
         if not memory.closed:
+            # The interpreter ends: nobody is left to be told.
             with suppress(TimeoutError, MemstreamError):
                 memory.start(Background.of(memory).drain()).result(_EXIT_SECONDS)
 
 
 # atexit would be too late: by then no thread pool takes work any more, which a name look-up or a file needs. The last
 # to register is called first, so the pools have to be imported before.
-threading._register_atexit(_finish)  # type: ignore[attr-defined]  # noqa: SLF001
+threading._register_atexit(_finish)  # type: ignore[attr-defined]  # noqa: SLF001 - what concurrent.futures itself does

@@ -209,6 +209,22 @@ async def test_a_long_text_without_blank_lines_is_memorized_whole(user: AsyncUse
     assert "".join(segment.text for segment in segments).replace("\n", "") == text.replace("\n", "")
 
 
+async def test_what_is_returned_without_waiting_is_what_memory_knows_of_it_right_after(user: AsyncUser) -> None:
+    said = [{"role": "user", "name": "Ana", "content": "I planted a lemon tree on the balcony."}]
+    when = datetime(2024, 5, 1, 10, 1, tzinfo=UTC)
+    done = await user.memorize(said, name="chat.json", session="s1", agent="gardener", time=when, wait=False)
+    assert (done.duplicate, done.items, done.categories) == (False, (), ())
+    assert done.resource.status == "ingested"
+    known = await user.resource(done.resource.id)
+    progress = {"status", "segments", "items", "usage"}
+    assert known.model_dump(exclude=progress) == done.resource.model_dump(exclude=progress)
+    (event,) = await user.events(types=["resource.ingested"])
+    assert (done.events, done.position) == ((event.id,), event.position)
+    again = await user.memorize(said, wait=False)
+    assert again.duplicate
+    assert (again.resource.id, again.resource.name, again.events) == (done.resource.id, "chat.json", ())
+
+
 @pytest.mark.parametrize("timeout", [0, -1, 4_000])
 async def test_a_wait_out_of_range_is_refused_before_anything_is_written(user: AsyncUser, timeout: float) -> None:
     with pytest.raises(InvalidInput, match="timeout"):

@@ -57,6 +57,32 @@ async def test_top_k_bounds_every_tier(user: AsyncUser, conversation) -> None:
     assert [len(tier) for tier in (found.categories, found.items, found.resources)] == [1, 1, 1]
 
 
+async def test_what_was_missing_is_recognised_in_its_words_and_comes_up_sooner(user: AsyncUser, conversation) -> None:
+    await user.memorize(conversation)
+    await user.settle()
+    question = "What does Ana do on weekends?"
+    found = await user.retrieve(question, top_k=1, exhaustive=True)
+    other = next(item for item in await user.items() if "Alps" in item.text and item.id != found.items[0].id)
+    before = {hit.id: hit for hit in (await user.retrieve(question, exhaustive=True)).items}[other.id]
+    receipt = await user.feedback(found.retrieval_id, missing=f"Something else.\n{other.text}")
+    assert receipt.missed == (other.id,)
+    await user.settle()
+    after = {hit.id: hit for hit in (await user.retrieve(question, exhaustive=True)).items}[other.id]
+    assert after.signals["feedback"] > before.signals.get("feedback", 0)
+    assert after.score > before.score
+    # It is as it was before anybody said so.
+    past = await user.retrieve(question, exhaustive=True, as_of=receipt.position - 1)
+    assert {hit.id: hit for hit in past.items}[other.id].score == before.score
+
+
+async def test_words_that_are_nobodys_and_what_was_served_are_not_missed(user: AsyncUser, conversation) -> None:
+    await user.memorize(conversation)
+    await user.settle()
+    found = await user.retrieve("What does Ana do on weekends?", exhaustive=True)
+    assert (await user.feedback(found.retrieval_id, missing="the name of her dog")).missed == ()
+    assert (await user.feedback(found.retrieval_id, missing=found.items[0].text)).missed == ()
+
+
 async def test_feedback_is_recorded_for_what_was_served_and_refused_for_the_rest(user: AsyncUser, conversation) -> None:
     await user.memorize(conversation)
     found = await user.retrieve("What does Ana do on weekends?")

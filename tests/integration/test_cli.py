@@ -62,6 +62,16 @@ def test_what_a_person_sees_names_sources_and_what_to_do_next(service: str, chat
     assert context.startswith("## What memory holds")
 
 
+def test_what_is_not_waited_for_is_said_to_be_on_its_way_and_the_same_command_waits_for_it(
+    service: str, chat: Path
+) -> None:
+    where = ("--user", "cleo", "--data-dir", service)
+    taken = " ".join(run("memorize", str(chat), "--no-wait", *where).stdout.split())
+    assert "taken chat.json" in taken
+    assert "the same command without --no-wait waits for that" in taken
+    assert "2 items" in run("memorize", str(chat), *where).stdout
+
+
 def test_category_files_are_printed_and_exported(service: str, chat: Path, tmp_path: Path) -> None:
     where = ("--user", "zoe", "--data-dir", service)
     run("memorize", str(chat), *where)

@@ -214,17 +214,30 @@ def test_metrics_say_that_log_and_projection_answer(client: Client, memorized: d
     assert float(position[1]) >= memorized["position"]
 
 
+def taken_without(part: str, deployment: Deployment, client: Client) -> dict[str, Any]:
+    """Memorize while a part is down, start it, and return what was answered once all is processed."""
+    deployment.terminate(part)
+    taken: dict[str, Any] = client.post("/v1/memorize", messages=CONVERSATION, wait=False)
+    assert taken["resource"]["status"] == "ingested"
+    deployment.start(part)
+    until_now(lambda: client.status_of(taken["resource"]["id"]) == "ready", timeout=60)
+    return taken
+
+
 def test_what_arrives_while_extraction_is_down_is_processed_once_when_it_is_back(
     deployment: Deployment, client: Client
 ) -> None:
-    deployment.terminate("extraction")
-    taken = client.post("/v1/memorize", messages=CONVERSATION, wait=False)
-    assert taken["resource"]["status"] == "ingested"
-    deployment.start("extraction")
-    until_now(lambda: client.status_of(taken["resource"]["id"]) == "ready", timeout=60)
+    taken_without("extraction", deployment, client)
     assert len(client.events("resource.ingested")) == 1
     (extracted,) = client.events("items.extracted")
     assert {item["id"] for item in client.get("/v1/items")} == {item["id"] for item in extracted["data"]["items"]}
+
+
+def test_what_arrives_while_memory_is_down_is_taken_by_the_log_and_there_when_it_is_back(
+    deployment: Deployment, client: Client
+) -> None:
+    taken = taken_without("memory", deployment, client)
+    assert client.get("/v1/resources")[0]["made"] == taken["position"]
 
 
 def test_memory_goes_on_when_the_log_has_been_restarted(deployment: Deployment, client: Client) -> None:

@@ -1,10 +1,12 @@
 """What is forgotten is gone from every byte on the disk, and nothing else is."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from documents import DOCUMENTS
 
 from memstream import AsyncMemory, AsyncUser
 from memstream.events.errors import InvalidInput, NotFound
@@ -87,6 +89,23 @@ async def test_the_original_of_a_resource_loses_the_words_of_a_forgotten_item(tm
         assert "Porto" in kept
         assert "[forgotten]" in kept
         assert resource.status == "ready"
+
+
+async def test_a_document_that_cannot_be_blotted_goes_as_a_whole_and_only_if_it_holds_the_words(tmp_path: Path) -> None:
+    guide = DOCUMENTS["docx"]()
+    async with await AsyncMemory.open(tmp_path / "data") as memory:
+        ana = memory.user("ana")
+        item = await used(ana)
+        document = await ana.memorize(guide, modality="document", name="guide.docx")
+        await memory.operate(o.ForgetItem(user="ana", item_id=item))
+        kept = io.BytesIO()
+        await ana.content(document.resource.id, kept)
+        assert kept.getvalue() == guide
+        await memory.operate(o.ForgetItem(user="ana", item_id=document.items[0].id))
+        left = io.BytesIO()
+        await ana.content(document.resource.id, left)
+        assert left.getvalue() != guide
+        assert b"belay" not in left.getvalue()
 
 
 async def test_a_forgotten_resource_takes_along_what_only_it_says(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from memstream.services.models.limits import DailyLimits
 
 DOG = [{"role": "user", "name": "Ben", "content": "My dog Rex loves the deep snow."}]
 ENOUGH = 1_000_000
+MORE_THAN_THE_QUEUE_HANDS_OUT = 140
 
 
 @pytest.fixture
@@ -75,6 +76,30 @@ async def test_what_waited_is_extracted_once_the_ceiling_is_higher(
             assert any(item.text.startswith("Ben said:") for item in await user.items())
             assert not await user.events(types=["extraction.failed"])
     assert len(mind.calls("extract")) == 2
+
+
+async def test_whoever_is_over_the_ceiling_keeps_nobody_else_waiting_however_much_waits(
+    tmp_path: Path, mind: Mind, conversation: list[dict[str, Any]]
+) -> None:
+    async with thinking_memory(tmp_path, mind.server, max_tokens_per_user_per_day=1) as memory:
+        ana, ben = memory.user("ana"), memory.user("ben")
+        await ana.memorize(conversation)
+        await ana.settle()
+        for number in range(MORE_THAN_THE_QUEUE_HANDS_OUT):
+            await ana.memorize(f"Note {number}: the garden needs rain.", wait=False)
+        await ben.memorize(DOG)
+        assert await status_of(ben) == "ready"
+        assert any(item.text.startswith("Ben said:") for item in await ben.items())
+        assert [one.status for one in await ana.resources(limit=200)].count("ready") == 1
+        assert not await ana.events(types=["extraction.failed"])
+    mind.server.forget()
+    async with thinking_memory(tmp_path, mind.server, max_tokens_per_user_per_day=ENOUGH) as memory:
+
+        async def all_extracted() -> bool:
+            return all(one.status == "ready" for one in await memory.user("ana").resources(limit=200))
+
+        await until(all_extracted, timeout=60)
+    assert len(mind.calls("extract")) == MORE_THAN_THE_QUEUE_HANDS_OUT
 
 
 def spent(user: str, tokens: int, day: date) -> ItemsExtracted:

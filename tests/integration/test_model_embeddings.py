@@ -111,6 +111,30 @@ async def test_a_replay_asks_for_no_vector(
     assert (await memory.operate(o.TakeDigest())).digest == before.digest
 
 
+async def test_what_another_machine_embedded_is_imported_without_a_call(
+    tmp_path: Path, server: ScriptedLLM, conversation: list[dict[str, Any]]
+) -> None:
+    archive = str(tmp_path / "memory.tar")
+    async with await AsyncMemory.open(tmp_path / "here", settings=settings(tmp_path, server)) as memory:
+        await memory.user("ana").memorize(conversation)
+        await memory.user("ana").settle()
+        await memory.operate(o.Export(path=archive))
+    server.forget()
+    async with await AsyncMemory.open(tmp_path / "there", settings=settings(tmp_path, server)) as memory:
+        await memory.operate(o.Import(path=archive))
+        ana = memory.user("ana")
+        await ana.settle()
+        # The queues are worked off in order: behind what was imported comes this.
+        new = "I collect rare stamps of birds."
+        done = await ana.memorize([{"role": "user", "name": "Ana", "content": new}])
+        embedded = await ana.events(types=["vectors.embedded"])
+        assert len([one for one in embedded if one.data.get("resource_id") == done.resource.id]) == 2
+        assert (await ana.retrieve("Where did Ana go hiking with her sister?")).items[0].signals["vector"] > 0
+    asked = {text for request in server.requests if "embeddings" in request.path for text in request.body["input"]}
+    assert any(new in text for text in asked)
+    assert not [text for text in asked for said in conversation if str(said["content"]) in text]
+
+
 async def test_what_the_vectors_cost_is_in_the_report(memory: AsyncMemory, conversation: list[dict[str, Any]]) -> None:
     await memory.user("ana").memorize(conversation)
     report = await memory.operate(o.ReportCosts())

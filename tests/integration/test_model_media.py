@@ -200,6 +200,8 @@ async def test_what_the_model_will_not_describe_is_kept_and_says_why(
     (failed,) = await ana.events(types=["extraction.failed"])
     assert (failed.data["stage"], failed.data["parked"]) == ("describe", True)
     assert len(mind.calls("describe")) == 1
+    # An answer has its price, also one that is no description.
+    assert failed.data["usage"]["calls"] == (0 if isinstance(answer, Failure) else 1)
 
 
 async def test_silence_gives_no_items_and_is_no_failure(memory: AsyncMemory, mind: Mind) -> None:

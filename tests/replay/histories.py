@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from memstream.events import payloads as p
 from memstream.events import types as t
+from memstream.events.evolution_payloads import EvolutionConfiguredData
 from memstream.events.ids import derived_id
 from memstream.events.reading import Stored
 from memstream.events.subjects import Scope
@@ -128,7 +129,7 @@ def _of_evolution(one: str, two: str, three: str) -> list[Made]:
                 reason="r",
             ),
         ),
-        (t.EvolutionConfigured, p.EvolutionConfiguredData(policy=f"p{one}", paused=one == two)),
+        (t.EvolutionConfigured, EvolutionConfiguredData(policy=f"p{one}", paused=one == two)),
     ]
 
 

@@ -70,4 +70,4 @@ async def test_an_asyncio_client_may_share_the_memory_of_a_thread(
 
 def test_a_client_without_asyncio_does_not_take_a_memory_with_it(plain: OpenAI, reached: AsyncMemory) -> None:
     with pytest.raises(InvalidInput, match="takes a Memory"):
-        wrap(plain, memory=reached, user="ana")  # type: ignore[call-overload]
+        wrap(plain, memory=reached, user="ana")  # type: ignore[call-overload]  # refused, types or not

@@ -63,8 +63,10 @@ def test_exchanges_that_gather_are_one_conversation_of_their_session(
 def test_exchanges_that_gather_do_not_wait_longer_than_their_session_is_idle(
     llm: ScriptedLLM, plain: OpenAI, memory: Memory, user: str
 ) -> None:
-    chat(wrap(plain, memory=memory, user=user, gather=9, idle=0.05), FACT)
+    client = wrap(plain, memory=memory, user=user, gather=9, idle=0.05)
+    chat(client, FACT)
     until_now(lambda: counted(memory, user, "resource.ingested") == 1)
+    assert settled(client, memory, user) == [FACT]
 
 
 def test_reading_alone_memorizes_nothing(plain: OpenAI, memory: Memory, user: str) -> None:
@@ -107,7 +109,7 @@ def test_what_cannot_be_wrapped_is_said(plain: OpenAI, client: MemoryOpenAI, mem
     with pytest.raises(InvalidInput, match="with_memory"):
         wrap(client, memory=memory, user="ana")
     with pytest.raises(InvalidInput, match="got str"):
-        wrap("client", memory=memory, user="ana")  # type: ignore[call-overload]
+        wrap("client", memory=memory, user="ana")  # type: ignore[call-overload]  # refused, types or not
 
 
 class OwnOpenAI(OpenAI):

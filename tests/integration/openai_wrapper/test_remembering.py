@@ -97,7 +97,7 @@ def test_the_items_that_an_answer_used_are_fed_back(
     chat(client, QUESTION)
     settled(client, memory, user)
     (given,) = memory.user(user).events(types=["feedback.given"])
-    (used,) = given.data["used"]  # type: ignore[misc]
+    (used,) = given.data["used"]  # type: ignore[misc]  # JSON, of no known type
     assert memory.user(user).item(str(used)).text == FACT
 
 

@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/memstream demo
 
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff format --check $(CODE) tests/

@@ -2,8 +2,9 @@
 
 For each conversation: memorize with the local models, ask every even-numbered question, say which of the returned items
 hold its evidence (and what was missing), evolve until nothing more is accepted, then ask the odd-numbered questions.
-Everything goes through the public interface with real events. The reading cost to the evidence is measured here from what
-a user sees, walking the directory, files and items as a reader would: see ``evolution/objective.py`` for the formula.
+Everything goes through the public interface with real events; what was missing is said in the words of its messages.
+The reading cost to the evidence is measured here from what a user sees, walking the directory, files and items as a
+reader would: see ``evolution/objective.py`` for the formula.
 
 Baselines are k-means over the items' vectors (the best of several numbers of clusters) and a category for each session,
 with files like those of the product and ranked like its categories. Controls evolve from shuffled feedback, from
@@ -63,6 +64,13 @@ class Outcome(NamedTuple):
     ablated: dict[str, Ablated]
 
 
+class Control(NamedTuple):
+    """How feedback is given: ``evolved`` tells the truth; and what is drawn for that."""
+
+    kind: str
+    chance: random.Random
+
+
 async def ask(user: AsyncUser, query: Query, behind: Behind, pages: dict[str, Page]) -> Read:
     """Ask one question of every tier, and read memory in the order that the answer gives until the evidence is reached."""
     answer = await user.retrieve(query.text, top_k=100, exhaustive=True)
@@ -73,9 +81,11 @@ async def ask(user: AsyncUser, query: Query, behind: Behind, pages: dict[str, Pa
 
 
 async def give_feedback(
-    user: AsyncUser, queries: Sequence[Query], behind: Behind, kind: str, chance: random.Random
+    user: AsyncUser, conversation: Conversation, queries: Sequence[Query], behind: Behind, control: Control
 ) -> None:
-    """Ask the even half and say what was used, truly or as the control wants it."""
+    """Ask the even half and say what was used and what was missing, truly or as the control wants it."""
+    kind, chance = control
+    words = {one["id"]: " ".join(str(one["content"]).split()) for part in conversation.parts for one in part}
     answers = [await user.retrieve(query.text, exhaustive=True) for query in queries]
     order = list(range(len(queries)))
     if kind == "shuffled":
@@ -92,7 +102,8 @@ async def give_feedback(
             used = [chance.choice([item for item in served if item not in used] or served)]
         missing = sorted(queries[place].evidence - frozenset[str]().union(*(behind[item] for item in used)))
         if used or missing:
-            await user.feedback(answer.retrieval_id, used=used, missing=f"messages {missing}" if missing else None)
+            told_missing = "\n".join(words[one] for one in missing) or None
+            await user.feedback(answer.retrieval_id, used=used, missing=told_missing)
 
 
 async def evolve(memory: AsyncMemory, user: AsyncUser, policy: str) -> tuple[Counter[str], Counter[str]]:
@@ -118,7 +129,8 @@ async def experiment(
     even, odd = queries[::2], [one for one in queries[1::2] if any(one.evidence & said for said in behind.values())]
     pages = await read_pages(user)
     before = [await ask(user, query, behind, pages) for query in odd]
-    await give_feedback(user, even, behind, kind, random.Random(f"{options.seed} {conversation.id} {kind}"))
+    control = Control(kind, random.Random(f"{options.seed} {conversation.id} {kind}"))
+    await give_feedback(user, conversation, even, behind, control)
     ablated = await ablation_of(memory, user, odd, behind) if options.ablation and kind == "evolved" else {}
     accepted, rejected = await evolve(memory, user, "random" if kind == "random_policy" else "default")
     later = await read_pages(user)

@@ -30,7 +30,7 @@ async def planted_share(
 
     Only what makes the ``unseen`` questions dearer is planted: harm is what they say, not what a proposal looks like.
     """
-    process = memory._backend._port  # type: ignore[attr-defined]
+    process = memory._backend._port  # type: ignore[attr-defined]  # what a user has no need of
     space = space_name(process._embedder.space)
     structure, evidence = await load(process.projection, Scope.of("default", user), space, latest=4_000)
     policy = policy_named("default")

@@ -40,6 +40,8 @@ async def situation(
 ) -> tuple[Structure, Evidence, Rerun]:
     """Return a user's structure, what was recorded, and the odd questions as if they had been recorded, too."""
     process: Any = memory._backend._port  # type: ignore[attr-defined]  # what a user has no need of
+    # The last feedback is behind the log, and read a moment later.
+    await process.projector.wait_for((await user.status()).log_position)
     structure, evidence = await load(
         process.projection, user.scope, space_name(process._embedder.space), latest=_RECORDED
     )

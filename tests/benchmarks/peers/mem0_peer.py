@@ -1,7 +1,8 @@
 """The peer: mem0 with its local qdrant, ``infer=False``, and the same wordllama vectors; runs in an environment of its own.
 
-Reads a JSON object from standard input: ``texts`` (pairs of user and text) and ``asked`` (user, question and the text
-that was meant); prints adds a second, search times in milliseconds, and how often the text was among the first ten.
+Reads a JSON object from standard input: ``texts`` (pairs of user and text), ``conversations`` (pairs of user and
+texts) and ``asked`` (user, question and the text that was meant); prints turns added a second, one a call and a
+conversation a call, search times in milliseconds, and how often the text was among the first ten.
 """
 
 import json
@@ -58,6 +59,10 @@ def main() -> None:
         for user, text in given["texts"]:
             memory.add([{"role": "user", "content": text}], user_id=user, infer=False)
         added = len(given["texts"]) / (time.perf_counter() - started)
+        started = time.perf_counter()
+        for user, texts in given["conversations"]:
+            memory.add([{"role": "user", "content": text} for text in texts], user_id=f"whole-{user}", infer=False)
+        whole = sum(len(texts) for _, texts in given["conversations"]) / (time.perf_counter() - started)
         taken, found = [], 0
         for user, question, meant in given["asked"]:
             started = time.perf_counter()
@@ -67,6 +72,7 @@ def main() -> None:
     taken.sort()
     figures = {
         "adds_per_s": round(added, 1),
+        "whole_adds_per_s": round(whole, 1),
         "search_p50_ms": round(median(taken), 2),
         "search_p95_ms": round(taken[int(0.95 * (len(taken) - 1))], 2),
         "found_share": round(found / len(taken), 3),

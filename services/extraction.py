@@ -3,6 +3,7 @@
 Every step's events have ids derived from the resource's, so a repeated attempt appends nothing twice.
 """
 
+import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -69,8 +70,11 @@ class ResourceExtraction:
         if await self._extracted(event):
             return
         described = await self._describer.describe(event)
-        await self._log.append_many(_described_events(event, described), split=True)
-        extraction = await self._extractor.extract(await self._material(event, described))
+        # What is known takes as long to ask for as the description takes to be on disk.
+        material, _ = await asyncio.gather(
+            self._material(event, described), self._log.append_many(_described_events(event, described), split=True)
+        )
+        extraction = await self._extractor.extract(material)
         await self._log.append_many(self._extracted_events(event, extraction), split=True)
 
     async def fail(self, event: ResourceIngested, error: Exception, attempt: int) -> bool:

@@ -253,7 +253,7 @@ class MemoryProcess:
                     # Asking before anything can have happened is a query for nothing.
                     with suppress(TimeoutError):
                         await asyncio.wait_for(changed.wait(), min(left, patience))
-                    patience = min(2 * patience, _LONGEST_FALLBACK_SECONDS)
+                    patience = min(4 * patience, _LONGEST_FALLBACK_SECONDS)
                 changed.clear()
                 fresh = True
                 status = await self.ledger.reading(Reader(self.ledger, scope).status_of, resource_id)

@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument(
         "--items", type=positive, default=10_000, help="items of the memory that is read (default 10,000)"
     )
-    parser.add_argument("--resources", type=positive, default=48, help="resources that the workers share (default 48)")
+    parser.add_argument("--resources", type=positive, default=96, help="resources that the workers share (default 96)")
     options = parser.parse_args()
     figures = asyncio.run(measure(options))
     report("Language models", {name: round(value, 3) for name, value in figures.items()}, _BARS, as_json=options.json)
